@@ -8,7 +8,6 @@ import contextlib
 import faulthandler
 import os
 import random
-import signal
 import subprocess
 import sys
 import textwrap
@@ -99,7 +98,9 @@ class Finished:
 
 def child_environment(env=None):
     """The environment of a child: ours, without what would change a test's meaning."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # A handler for fatal signals might count as a signal handler of the program's own.
+    environment.pop("PYTHONFAULTHANDLER", None)
     environment.pop("ONELOOM_DEADLOCK", None)
     # This folder, so that a child can use the table of methods and the oracle.
     here = os.path.dirname(os.path.abspath(__file__))
@@ -132,21 +133,30 @@ def program(code, *arguments, options=(), env=None, command=None):
         child.stderr.close()
 
 
+def thread_states(pid):
+    """One line for each thread of a process: its name, its state and where in the kernel it waits."""
+    lines = []
+    with contextlib.suppress(OSError):
+        for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/task/{thread}/stat") as stat, open(f"/proc/{pid}/task/{thread}/wchan") as wchan:
+                    name, _, rest = stat.read().partition("(")[2].rpartition(")")
+                    lines.append(f"{thread} {name} {rest.split()[0]} {wchan.read()}")
+    return "\n".join(lines)
+
+
 def finish(child, timeout=PROGRAM_DEADLINE):
-    """Wait for a child's end and collect what it wrote; past the deadline its stacks are asked for, then it is killed."""
+    """Wait for a child's end and collect what it wrote; past the deadline, note what its threads do and kill it."""
     started = time.monotonic()
     timed_out = False
     try:
         out, err = child.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         timed_out = True
-        # faulthandler is on in every child: SIGABRT writes the stacks of all threads to its stderr.
-        child.send_signal(signal.SIGABRT)
-        try:
-            out, err = child.communicate(timeout=2)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            out, err = child.communicate()
+        threads = thread_states(child.pid)
+        child.kill()
+        out, err = child.communicate()
+        err += f"\n--- threads when it was killed ---\n{threads}"
     return Finished(child.returncode, out, err, time.monotonic() - started, timed_out)
 
 
