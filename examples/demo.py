@@ -1,0 +1,230 @@
+"""oneloom's main job on one page: a word count, an unedited program made faster, and a deadlock that answers.
+
+    python examples/demo.py [--rounds 3] [--patience 5]
+
+Ends with status 1 where two results differ, or where the deadlocking program does not behave as told.
+"""
+
+import argparse
+import asyncio
+import importlib.metadata
+import inspect
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import _page as page
+import word_count
+
+EXAMPLES = Path(__file__).resolve().parent
+PROGRAMS = {"python": [sys.executable], "python -m oneloom": [sys.executable, "-m", "oneloom"]}
+LONGEST_ANSWER = 30.0  # seconds; the report of a suspected deadlock takes a few
+
+
+class Difference(Exception):
+    """A result that is not what this page says it is."""
+
+
+def check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Difference(otherwise)
+
+
+def word_count_in_a_pipeline(rounds: int) -> None:
+    page.heading("1  Threads and coroutines share one queue")
+    corpora = [word_count.Corpus(whole_files=False), word_count.Corpus(whole_files=True)]
+    pieces = [sum(1 for _ in corpus) for corpus in corpora]
+    page.paragraph(
+        f"A coroutine reads the source of Python's own standard library ({pieces[1]:,} files, {pieces[0]:,} lines), "
+        f"{word_count.THREADS} threads find the words, a coroutine counts them, with at most {word_count.LIMIT:,} pieces "
+        "on their way. The plain loop is the work itself: what the others take longer is the price of handing over. "
+        f"Seconds, median of {page.plural(rounds, 'round')}:"
+    )
+
+    pipelines = word_count.PIPELINES
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in pipelines}
+    answers: list[Counter[str]] = []
+    for number in range(1, rounds + 1):
+        for column, unit in enumerate(("line by line", "file by file")):
+            for name, pipeline in pipelines.items():
+                label = f"round {number} of {rounds}, {unit}: {name}"
+                with page.Progress(label, pieces[column]) as progress:
+                    start = time.perf_counter()
+                    answer = asyncio.run(pipeline(corpora[column], progress.advance))
+                    times[name][column].append(time.perf_counter() - start)
+                # Lines or files: a word never spans two lines, so the answers are the same ones.
+                check(not answers or answer == answers[0], f"{name}, {unit}, counted other words than the plain loop")
+                answers = answers or [answer]
+        if not page.is_terminal(sys.stderr):
+            print(f"round {number} of {rounds} done", file=sys.stderr, flush=True)
+
+    page.line()
+    page.line(f"{'':27}{'line by line':>14}{'file by file':>14}{'code':>15}", "faint")
+    for name, pipeline in pipelines.items():
+        columns = "".join(f"{median(samples):14.2f}" for samples in times[name])
+        text = f"{name:27}{columns}{lines_of_code(pipeline):9} lines"
+        page.line(text, "strong" if name == "oneloom" else None)
+    page.line()
+    queues, by_hand, oneloom = (median(times[name][0]) for name in list(pipelines)[1:])
+    page.paragraph(
+        f"Line by line, oneloom {compared(oneloom, queues)} the standard library's queues (SimpleQueue to the threads, "
+        "Semaphore as the limit, call_soon_threadsafe and asyncio.Queue back), and "
+        f"{compared(oneloom, by_hand)} a hand-over made for this one pipeline (a deque, one wake of the loop for each "
+        "burst). File by file there is little to hand over, so it matters little with what."
+    )
+    common = ", ".join(f"{word} {times:,}" for word, times in answers[0].most_common(4))
+    page.line(f"Equal results in every run: {answers[0].total():,} words, mostly {common}.", "good")
+
+
+def compared(ours: float, theirs: float) -> str:
+    if ours <= theirs:
+        return f"is {theirs / ours:.1f} times as fast as"
+    return f"takes {ours / theirs:.1f} times as long as"
+
+
+def lines_of_code(function: Callable[..., object]) -> int:
+    lines = (line.strip() for line in inspect.getsource(function).splitlines())
+    return sum(1 for line in lines if line and not line.startswith("#"))
+
+
+@dataclass
+class Run:
+    status: int
+    seconds: float
+    output: str
+    errors: str
+
+
+def run(launcher: list[str], program: str, deadline: float) -> Run:
+    start = time.perf_counter()
+    try:
+        done = subprocess.run(
+            [*launcher, str(EXAMPLES / program)], capture_output=True, text=True, timeout=deadline, env=environment()
+        )
+    except subprocess.TimeoutExpired:
+        raise Difference(f"{program} did not end within {deadline:.0f} s") from None
+    return Run(done.returncode, time.perf_counter() - start, done.stdout, done.stderr)
+
+
+def environment() -> dict[str, str]:
+    # The user's own deadlock policy would make another program of it.
+    return {name: value for name, value in os.environ.items() if name != "ONELOOM_DEADLOCK"} | {"NO_COLOR": "1"}
+
+
+def unedited_program(rounds: int) -> None:
+    page.heading("2  An ordinary program, not edited: python -m oneloom")
+    page.paragraph(
+        "examples/producer_consumer.py knows only threading and queue: four producers, four consumers, one bounded "
+        f"queue. The whole process is timed, its start included; median of {page.plural(rounds, 'round')}:"
+    )
+    runs: dict[str, list[Run]] = {name: [] for name in PROGRAMS}
+    with page.Progress("examples/producer_consumer.py", rounds * len(PROGRAMS)) as progress:
+        for _ in range(rounds):
+            for name, launcher in PROGRAMS.items():
+                runs[name].append(run(launcher, "producer_consumer.py", deadline=60))
+                progress.advance()
+    page.line()
+    for name, finished in runs.items():
+        check(all(one.status == 0 and not one.errors for one in finished), f"{name}: {finished[-1].errors}")
+        page.line(f"{name:20}{median(one.seconds for one in finished):6.2f} s   {finished[0].output.strip()}")
+    page.line()
+    check(len({one.output for finished in runs.values() for one in finished}) == 1, "the outputs differ")
+    plain, ours = (median(one.seconds for one in finished) for finished in runs.values())
+    page.line(f"The same output; under oneloom it {compared(ours, plain)} under plain python.", "good")
+
+
+def two_locks(patience: float) -> None:
+    page.heading("3  A deadlock answers")
+    page.paragraph(
+        "examples/two_locks.py takes two threading.Locks in opposite order from two threads, which can't end well."
+    )
+    page.line()
+    page.line("$ python examples/two_locks.py", "strong")
+    output, state = watch_it_hang(patience)
+    page.quotation(output.splitlines())
+    page.line(f"It hangs: after {patience:.0f} s {state}. Killed by this demo.", "bad")
+
+    page.line()
+    page.line("$ python -m oneloom examples/two_locks.py", "strong")
+    with page.Progress("waiting for oneloom's answer", 1):
+        answered = run(PROGRAMS["python -m oneloom"], "two_locks.py", LONGEST_ANSWER)
+    page.quotation((answered.output + answered.errors).splitlines())
+    check("DeadlockError" in answered.errors, "no DeadlockError was raised under oneloom")
+    check(answered.status == 0 and "both are done" in answered.output, "the program did not end as it should")
+    page.line(f"It was told why, and ended by itself after {answered.seconds:.1f} s.", "good")
+
+    page.line()
+    page.line("$ python examples/deadlock_report.py    # the same with oneloom.Lock", "strong")
+    told = run(PROGRAMS["python"], "deadlock_report.py", LONGEST_ANSWER)
+    page.quotation(text for text in told.output.splitlines() if text)
+    check(told.status == 0 and "was told after" in told.output, f"no DeadlockError from oneloom.Lock: {told.errors}")
+    page.line("What `with` took nobody else can release: the deadlock is certain, so the answer is immediate.", "good")
+
+
+def watch_it_hang(patience: float) -> tuple[str, str]:
+    """Run the two-lock program under plain Python for `patience` seconds, then kill it: what it printed and did."""
+    program = [*PROGRAMS["python"], str(EXAMPLES / "two_locks.py")]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        try:
+            with page.Progress("is it going to end?", 100) as progress:
+                for _ in range(100):
+                    try:
+                        process.wait(patience / 100)
+                    except subprocess.TimeoutExpired:
+                        progress.advance()
+                    else:
+                        raise Difference("the two-lock program ended under plain python")
+            state = state_of_threads(process.pid)
+        finally:
+            process.kill()
+        assert process.stdout is not None
+        return process.stdout.read(), state
+
+
+def state_of_threads(pid: int) -> str:
+    threads = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    # The name of a thread stands in brackets and may hold spaces; its state comes next.
+    states = [text.rpartition(")")[2].split()[0] for text in threads]
+    asleep = states.count("S")
+    check(asleep == len(states), f"{asleep} of {len(states)} threads are asleep: the program still does something")
+    return f"its {len(states)} threads are all asleep"
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="oneloom's main job on one page; takes less than a minute.")
+    parser.add_argument("--rounds", type=positive, default=3, help="how often to measure each thing (default: 3)")
+    parser.add_argument(
+        "--patience", type=positive, default=5, metavar="SECONDS",
+        help="how long the watchdog waits for the program that hangs (default: 5)",
+    )
+    options = parser.parse_args()
+    print(page.styled(f"oneloom {importlib.metadata.version('oneloom')}", "strong"), end="")
+    print(f" on Python {platform.python_version()}, {page.plural(os.cpu_count() or 1, 'core')}")
+    try:
+        word_count_in_a_pipeline(options.rounds)
+        unedited_program(options.rounds)
+        two_locks(options.patience)
+    except Difference as difference:
+        page.line(f"This is not as it should be: {difference}", "bad")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
