@@ -46,16 +46,19 @@ def plural(number: int, noun: str) -> str:
 
 
 class Progress:
-    """A bar on standard error for as long as a `with` block runs; nothing where that is not a terminal."""
+    """A bar on standard error for as long as a `with` block runs, only its label where no total is known.
+
+    Where standard error is not a terminal, nothing is shown.
+    """
 
     LENGTH = 30
 
-    def __init__(self, label: str, total: int) -> None:
+    def __init__(self, label: str, total: int | None = None) -> None:
         self._label = label
         self._total = total
         self._done = 0
         self._visible = is_terminal(sys.stderr)
-        self._step = max(1, total // 100)
+        self._step = max(1, (total or 0) // 100)
         self._next = 0 if self._visible else sys.maxsize
 
     def __enter__(self) -> "Progress":
@@ -77,7 +80,10 @@ class Progress:
         if not self._visible:
             return
         self._next = self._done + self._step
-        share = min(1.0, self._done / self._total)
-        bar = "#" * round(share * self.LENGTH)
-        sys.stderr.write(f"\r   [{bar:.<{self.LENGTH}}] {share:4.0%}  {self._label}\x1b[K")
+        if self._total:
+            share = min(1.0, self._done / self._total)
+            text = f"[{'#' * round(share * self.LENGTH):.<{self.LENGTH}}] {share:4.0%}  {self._label}"
+        else:
+            text = f"... {self._label}"
+        sys.stderr.write(f"\r   {text}\x1b[K")
         sys.stderr.flush()
