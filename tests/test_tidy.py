@@ -43,6 +43,8 @@ PLANTED = [
     ("check_unsafe_place", {"benches/rust/main.rs": "//! New.\nunsafe fn f() {}\n"}, "not allowed in benches"),
     ("check_unsafe_place", {f"{FACE}/src/lib.rs": "//! The face.\n"}, "forbid(unsafe_code)"),
     ("check_unsafe_place", {f"{SYNC}/src/lib.rs": "//! Primitives.\n"}, "deny(unsafe_code)"),
+    ("check_atomics", {f"{SYNC}/src/new.rs": "//! New.\nuse std::sync::atomic::AtomicU32;\n"}, "atomics come from"),
+    ("check_atomics", {f"{WAIT}/src/new.rs": "//! New.\nuse core::sync::{Arc, atomic::*};\n"}, "atomics come from"),
     ("check_safety_comments", {f"{WAIT}/src/new.rs": "//! New.\nfn f() {\n    unsafe { g() }\n}\n"}, "needs a SAFETY comment"),
     ("check_safety_comments", {f"{WAIT}/src/new.rs": "//! New.\n// SAFETY: far off.\nfn f() {}\nunsafe impl Sync for X {}\n"}, "needs a SAFETY comment"),
     ("check_safety_comments", {f"{WAIT}/src/new.rs": '//! New.\n/// Does it.\npub unsafe extern "C" fn f() {}\n'}, "`# Safety` section"),
