@@ -1,0 +1,646 @@
+//! The queue as a state machine: items, those who want one, those who have one too many, and the tally of
+//! unfinished work, all behind one gate.
+//!
+//! Waiters get permission, not items: a put offers the item to the first getter in line, and a running thread
+//! may be faster. A getter that has been overtaken for a millisecond is promised one item instead, which
+//! nobody else takes; likewise a putter and a free place. A promise that is not used passes on.
+//!
+//! Putting releases and getting acquires: what a producer did before its put happens before what a consumer
+//! does after its get of that item.
+
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+
+use oneloom_wait::atomic::{AtomicUsize, Ordering};
+use oneloom_wait::gate::{AfterFork, Gate, Inside};
+use oneloom_wait::graph::Resource;
+use oneloom_wait::wait::{Call, Primitive};
+use oneloom_wait::waiter::{Notice, WaiterList, Wakes};
+
+use super::line::{Counters, Line, Name};
+
+/// Where a queue keeps its items, and in which order it gives them out.
+pub trait Store: Default + Send {
+    /// What it keeps.
+    type Item: Send;
+    /// What a report calls such a queue.
+    const KIND: &'static str;
+    /// Adds an item.
+    fn push(&mut self, item: Self::Item);
+    /// Takes the next item out.
+    fn pop(&mut self) -> Option<Self::Item>;
+    /// How many there are.
+    fn len(&self) -> usize;
+}
+
+/// First in, first out.
+pub struct Fifo<T>(VecDeque<T>);
+
+impl<T> Default for Fifo<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T: Send> Store for Fifo<T> {
+    type Item = T;
+    const KIND: &'static str = "Queue";
+
+    #[inline]
+    fn push(&mut self, item: T) {
+        self.0.push_back(item);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        self.0.pop_front()
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Last in, first out.
+pub struct Lifo<T>(Vec<T>);
+
+impl<T> Default for Lifo<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Send> Store for Lifo<T> {
+    type Item = T;
+    const KIND: &'static str = "LifoQueue";
+
+    fn push(&mut self, item: T) {
+        self.0.push(item);
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.0.pop()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Whether a queue still takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It does.
+    Open,
+    /// It only gives what is left.
+    Closed,
+}
+
+/// What stands behind a queue's gate.
+pub struct QueueState<S> {
+    store: S,
+    getters: Line,
+    putters: Line,
+    joiners: Line,
+    /// Items that stand in the store and are promised to getters that were handed one.
+    promised_items: usize,
+    /// Free places that are promised to putters: handed over, or reserved by a put in two steps.
+    promised_places: usize,
+    unfinished: usize,
+    maxsize: usize,
+    phase: Phase,
+}
+
+impl<S: Store> AfterFork for QueueState<S> {
+    fn after_fork(&mut self, torn: bool) {
+        for line in [&mut self.getters, &mut self.putters, &mut self.joiners] {
+            line.waiters.forget();
+        }
+        self.promised_items = 0;
+        self.promised_places = 0;
+        if torn {
+            // Half-changed: neither read nor dropped.
+            std::mem::forget(std::mem::take(&mut self.store));
+            self.unfinished = 0;
+        }
+    }
+}
+
+impl<S: Store> QueueState<S> {
+    fn has_item(&self) -> bool {
+        self.store.len() > self.promised_items
+    }
+
+    fn has_place(&self) -> bool {
+        self.maxsize == 0 || self.store.len() + self.promised_places < self.maxsize
+    }
+
+    /// An item is there that nobody was told of: tells the first getter.
+    fn offer_item(&mut self, wakes: &mut Wakes) {
+        match self.getters.waiters.front() {
+            None => {}
+            Some(first) if first.starving => {
+                self.promised_items += 1;
+                self.getters.grant_first(0, wakes);
+            }
+            Some(_) => _ = self.getters.waiters.wake_first(wakes),
+        }
+    }
+
+    /// A place is free that nobody was told of: tells the first putter.
+    fn offer_place(&mut self, wakes: &mut Wakes) {
+        match self.putters.waiters.front() {
+            None => {}
+            Some(first) if first.starving => {
+                self.promised_places += 1;
+                self.putters.grant_first(0, wakes);
+            }
+            Some(_) => _ = self.putters.waiters.wake_first(wakes),
+        }
+    }
+
+    fn insert(&mut self, item: S::Item, wakes: &mut Wakes) {
+        self.store.push(item);
+        self.offer_item(wakes);
+    }
+
+    fn take(&mut self, wakes: &mut Wakes) -> Option<S::Item> {
+        let item = self.store.pop()?;
+        if self.maxsize != 0 && self.has_place() {
+            self.offer_place(wakes);
+        }
+        Some(item)
+    }
+}
+
+/// A queue.
+pub struct RawQueue<S: Store> {
+    state: Gate<QueueState<S>>,
+    /// How many items a look from outside the gate would find; for spinning and for `len`.
+    length: AtomicUsize,
+    name: Name,
+    maxsize: usize,
+}
+
+/// The queue was shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutDown;
+
+/// [`RawQueue::task_done`] was called more often than there were items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyDone;
+
+/// Who waits at a queue now, and what happened on its slow paths.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueStatistics {
+    /// Calls that wait for an item.
+    pub waiting_getters: usize,
+    /// Calls that wait for a free place.
+    pub waiting_putters: usize,
+    /// Calls that wait for all work to be done.
+    pub waiting_joiners: usize,
+    /// What happened to getters.
+    pub gets: Counters,
+    /// What happened to putters.
+    pub puts: Counters,
+}
+
+impl<S: Store> RawQueue<S> {
+    /// An empty queue for up to `maxsize` items, 0 for any number.
+    pub fn new(maxsize: usize, name: Name) -> Self {
+        let state = QueueState {
+            store: S::default(),
+            getters: Line::new(),
+            putters: Line::new(),
+            joiners: Line::new(),
+            promised_items: 0,
+            promised_places: 0,
+            unfinished: 0,
+            maxsize,
+            phase: Phase::Open,
+        };
+        Self { state: Gate::new(state), length: AtomicUsize::new(0), name, maxsize }
+    }
+
+    /// Enters, and notes the length when it leaves.
+    #[inline]
+    fn enter(&self) -> Changing<'_, S> {
+        Changing { state: self.state.enter(), length: &self.length }
+    }
+
+    /// How many items there are now.
+    pub fn len(&self) -> usize {
+        self.length.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no item now.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Up to how many items it takes, 0 for any number.
+    pub fn maxsize(&self) -> usize {
+        self.maxsize
+    }
+
+    /// How many items were put and not yet reported done.
+    pub fn unfinished(&self) -> usize {
+        self.state.enter().unfinished
+    }
+
+    /// Whether it was shut down.
+    pub fn is_shut_down(&self) -> bool {
+        self.state.enter().phase == Phase::Closed
+    }
+
+    /// The name it was given.
+    pub fn given_name(&self) -> Option<&str> {
+        self.name.get()
+    }
+
+    /// Reports one item as done.
+    ///
+    /// # Errors
+    /// If every item was already.
+    pub fn task_done(&self) -> Result<(), TooManyDone> {
+        let mut wakes = Wakes::new();
+        let mut state = self.state.enter();
+        state.unfinished = state.unfinished.checked_sub(1).ok_or(TooManyDone)?;
+        if state.unfinished == 0 {
+            state.joiners.waiters.grant_all(0, &mut wakes);
+        }
+        Ok(())
+    }
+
+    /// Refuses further puts. With `immediate`, items that nobody took are given back, to be dropped by the
+    /// caller, and count as done.
+    pub fn shut_down(&self, immediate: bool) -> Vec<S::Item> {
+        let mut wakes = Wakes::new();
+        let mut left = Vec::new();
+        let mut state = self.enter();
+        state.phase = Phase::Closed;
+        if immediate {
+            while let Some(item) = state.store.pop() {
+                left.push(item);
+            }
+            state.promised_items = 0;
+            state.unfinished = state.unfinished.saturating_sub(left.len());
+            if state.unfinished == 0 {
+                state.joiners.waiters.grant_all(0, &mut wakes);
+            }
+        }
+        state.getters.waiters.wake_all(&mut wakes);
+        state.putters.waiters.wake_all(&mut wakes);
+        left
+    }
+
+    /// Finishes a put in two steps: fills the place that [`ReserveCall`] reserved.
+    pub fn commit(&self, item: S::Item) {
+        let mut wakes = Wakes::new();
+        let mut state = self.enter();
+        state.promised_places = state.promised_places.saturating_sub(1);
+        state.unfinished += 1;
+        state.insert(item, &mut wakes);
+    }
+
+    /// Gives a reserved place back.
+    pub fn abandon(&self) {
+        let mut wakes = Wakes::new();
+        let mut state = self.state.enter();
+        state.promised_places = state.promised_places.saturating_sub(1);
+        state.offer_place(&mut wakes);
+    }
+
+    /// Undoes a get: the item is there again, even beyond `maxsize`.
+    pub fn put_back(&self, item: S::Item) {
+        let mut wakes = Wakes::new();
+        self.enter().insert(item, &mut wakes);
+    }
+
+    /// Who waits now, and what happened on the slow paths.
+    pub fn statistics(&self) -> QueueStatistics {
+        let state = self.state.enter();
+        QueueStatistics {
+            waiting_getters: state.getters.waiters.len(),
+            waiting_putters: state.putters.waiters.len(),
+            waiting_joiners: state.joiners.waiters.len(),
+            gets: state.getters.counters,
+            puts: state.putters.counters,
+        }
+    }
+}
+
+/// The inside of the gate for those who change what is in the store.
+struct Changing<'a, S: Store> {
+    state: Inside<'a, QueueState<S>>,
+    length: &'a AtomicUsize,
+}
+
+impl<S: Store> std::ops::Deref for Changing<'_, S> {
+    type Target = QueueState<S>;
+    #[inline]
+    fn deref(&self) -> &QueueState<S> {
+        &self.state
+    }
+}
+
+impl<S: Store> std::ops::DerefMut for Changing<'_, S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut QueueState<S> {
+        &mut self.state
+    }
+}
+
+impl<S: Store> Drop for Changing<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        self.length.store(self.state.store.len(), Ordering::Relaxed);
+    }
+}
+
+impl<S: Store> Resource for RawQueue<S> {
+    fn kind(&self) -> &'static str {
+        S::KIND
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.get()
+    }
+}
+
+impl<S: Store> Primitive for RawQueue<S> {
+    type State = QueueState<S>;
+
+    fn gate(&self) -> &Gate<QueueState<S>> {
+        &self.state
+    }
+}
+
+/// Waiting to put an item. One that ends without having put leaves the item in here.
+pub struct PutCall<S: Store> {
+    /// The item, until it is put.
+    pub item: Option<S::Item>,
+}
+
+impl<S: Store> PutCall<S> {
+    /// A call that puts `item`.
+    pub fn new(item: S::Item) -> Self {
+        Self { item: Some(item) }
+    }
+
+    fn put(&mut self, state: &mut QueueState<S>, wakes: &mut Wakes) {
+        if let Some(item) = self.item.take() {
+            state.unfinished += 1;
+            state.insert(item, wakes);
+        }
+    }
+}
+
+impl<S: Store> Call for PutCall<S> {
+    type Primitive = RawQueue<S>;
+    type Output = Result<(), ShutDown>;
+
+    fn line<'s>(&self, state: &'s mut QueueState<S>) -> &'s mut WaiterList {
+        &mut state.putters.waiters
+    }
+
+    fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
+        queue.maxsize == 0 || queue.len() < queue.maxsize
+    }
+
+    #[inline]
+    fn attempt(&mut self, queue: &RawQueue<S>) -> Option<Self::Output> {
+        let mut wakes = Wakes::new();
+        let mut state = queue.enter();
+        if state.phase == Phase::Closed {
+            return Some(Err(ShutDown));
+        }
+        state.has_place().then(|| {
+            self.put(&mut state, &mut wakes);
+            Ok(())
+        })
+    }
+
+    fn attempt_or_enlist(
+        &mut self,
+        queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        wakes: &mut Wakes,
+    ) -> Option<Self::Output> {
+        if state.phase == Phase::Closed {
+            return Some(Err(ShutDown));
+        }
+        if !state.has_place() {
+            state.putters.count_wait();
+            return None;
+        }
+        self.put(state, wakes);
+        queue.length.store(state.store.len(), Ordering::Relaxed);
+        Some(Ok(()))
+    }
+
+    fn granted(&mut self, queue: &RawQueue<S>, _token: u32) -> Option<Self::Output> {
+        let mut wakes = Wakes::new();
+        let mut state = queue.enter();
+        state.promised_places = state.promised_places.saturating_sub(1);
+        if state.phase == Phase::Closed {
+            return Some(Err(ShutDown));
+        }
+        self.put(&mut state, &mut wakes);
+        Some(Ok(()))
+    }
+
+    fn withdraw(&mut self, _queue: &RawQueue<S>, state: &mut QueueState<S>, notice: Notice, wakes: &mut Wakes) {
+        state.putters.count_withdrawal();
+        withdraw_putter(state, notice, wakes);
+    }
+}
+
+fn withdraw_putter<S: Store>(state: &mut QueueState<S>, notice: Notice, wakes: &mut Wakes) {
+    if let Notice::Granted(_) = notice {
+        state.promised_places = state.promised_places.saturating_sub(1);
+    }
+    if notice != Notice::Waiting && state.has_place() {
+        state.offer_place(wakes);
+    }
+}
+
+/// Waiting to reserve a place, which [`RawQueue::commit`] fills or [`RawQueue::abandon`] gives back.
+pub struct ReserveCall<S>(PhantomData<S>);
+
+impl<S> Default for ReserveCall<S> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S: Store> Call for ReserveCall<S> {
+    type Primitive = RawQueue<S>;
+    type Output = Result<(), ShutDown>;
+
+    fn line<'s>(&self, state: &'s mut QueueState<S>) -> &'s mut WaiterList {
+        &mut state.putters.waiters
+    }
+
+    fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
+        queue.maxsize == 0 || queue.len() < queue.maxsize
+    }
+
+    fn attempt(&mut self, queue: &RawQueue<S>) -> Option<Self::Output> {
+        let mut state = queue.state.enter();
+        if state.phase == Phase::Closed {
+            return Some(Err(ShutDown));
+        }
+        state.has_place().then(|| {
+            state.promised_places += 1;
+            Ok(())
+        })
+    }
+
+    fn attempt_or_enlist(
+        &mut self,
+        _queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        _wakes: &mut Wakes,
+    ) -> Option<Self::Output> {
+        if state.phase == Phase::Closed {
+            return Some(Err(ShutDown));
+        }
+        if !state.has_place() {
+            state.putters.count_wait();
+            return None;
+        }
+        state.promised_places += 1;
+        Some(Ok(()))
+    }
+
+    fn granted(&mut self, _queue: &RawQueue<S>, _token: u32) -> Option<Self::Output> {
+        // The place is promised already; that promise is the reservation.
+        Some(Ok(()))
+    }
+
+    fn withdraw(&mut self, _queue: &RawQueue<S>, state: &mut QueueState<S>, notice: Notice, wakes: &mut Wakes) {
+        state.putters.count_withdrawal();
+        withdraw_putter(state, notice, wakes);
+    }
+}
+
+/// Waiting to get an item.
+pub struct GetCall<S>(PhantomData<S>);
+
+impl<S> Default for GetCall<S> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S: Store> Call for GetCall<S> {
+    type Primitive = RawQueue<S>;
+    type Output = Result<S::Item, ShutDown>;
+
+    fn line<'s>(&self, state: &'s mut QueueState<S>) -> &'s mut WaiterList {
+        &mut state.getters.waiters
+    }
+
+    fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
+        !queue.is_empty()
+    }
+
+    #[inline]
+    fn attempt(&mut self, queue: &RawQueue<S>) -> Option<Self::Output> {
+        let mut wakes = Wakes::new();
+        let mut state = queue.enter();
+        get(&mut state, &mut wakes)
+    }
+
+    fn attempt_or_enlist(
+        &mut self,
+        queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        wakes: &mut Wakes,
+    ) -> Option<Self::Output> {
+        let output = get(state, wakes);
+        if output.is_none() {
+            state.getters.count_wait();
+        }
+        queue.length.store(state.store.len(), Ordering::Relaxed);
+        output
+    }
+
+    fn granted(&mut self, queue: &RawQueue<S>, _token: u32) -> Option<Self::Output> {
+        let mut wakes = Wakes::new();
+        let mut state = queue.enter();
+        state.promised_items = state.promised_items.saturating_sub(1);
+        get(&mut state, &mut wakes)
+    }
+
+    fn withdraw(&mut self, _queue: &RawQueue<S>, state: &mut QueueState<S>, notice: Notice, wakes: &mut Wakes) {
+        state.getters.count_withdrawal();
+        if let Notice::Granted(_) = notice {
+            state.promised_items = state.promised_items.saturating_sub(1);
+        }
+        if notice != Notice::Waiting && state.has_item() {
+            state.offer_item(wakes);
+        }
+    }
+}
+
+#[inline]
+fn get<S: Store>(state: &mut QueueState<S>, wakes: &mut Wakes) -> Option<Result<S::Item, ShutDown>> {
+    if state.has_item()
+        && let Some(item) = state.take(wakes)
+    {
+        return Some(Ok(item));
+    }
+    // Items that are promised to others don't keep a newcomer waiting after the end.
+    (state.phase == Phase::Closed).then_some(Err(ShutDown))
+}
+
+/// Waiting until every item was reported done.
+pub struct JoinCall<S>(PhantomData<S>);
+
+impl<S> Default for JoinCall<S> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S: Store> Call for JoinCall<S> {
+    type Primitive = RawQueue<S>;
+    type Output = ();
+    const SPINS: bool = false;
+
+    fn line<'s>(&self, state: &'s mut QueueState<S>) -> &'s mut WaiterList {
+        &mut state.joiners.waiters
+    }
+
+    fn looks_ready(&self, _queue: &RawQueue<S>) -> bool {
+        false
+    }
+
+    fn attempt(&mut self, queue: &RawQueue<S>) -> Option<()> {
+        (queue.state.enter().unfinished == 0).then_some(())
+    }
+
+    fn attempt_or_enlist(
+        &mut self,
+        _queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        _wakes: &mut Wakes,
+    ) -> Option<()> {
+        if state.unfinished == 0 {
+            return Some(());
+        }
+        state.joiners.count_wait();
+        None
+    }
+
+    fn granted(&mut self, _queue: &RawQueue<S>, _token: u32) -> Option<()> {
+        Some(())
+    }
+
+    fn withdraw(&mut self, _queue: &RawQueue<S>, state: &mut QueueState<S>, _notice: Notice, _wakes: &mut Wakes) {
+        state.joiners.count_withdrawal();
+    }
+}

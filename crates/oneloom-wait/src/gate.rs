@@ -1,0 +1,152 @@
+//! The short internal lock in front of what a primitive's waiters share.
+//!
+//! A gate is held for a few dozen instructions and never across foreign code, a wait or a call into an
+//! interpreter. It notices forks: the first to pass it in a child is told to forget the parent's waiters,
+//! and, where another thread was inside at the fork, to reset what that thread was changing.
+//!
+//! The word, bit by bit:
+//!
+//! | bits | name | set by | cleared by |
+//! |---|---|---|---|
+//! | 0 | `LOCKED` | whoever enters | the same thread when it leaves |
+//! | 1 | `SLEEPERS` | a thread about to sleep for the gate | the thread that leaves, which wakes one |
+//! | 2.. | fork generation | whoever enters first in a process; 0 means never entered | |
+
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+
+use crate::atomic::{MutPtr, Ordering, UnsafeCell, spin_loop, yield_now};
+use crate::clock::Deadline;
+use crate::fork;
+use crate::word::{Scope, Word};
+
+const LOCKED: u32 = 1;
+const SLEEPERS: u32 = 1 << 1;
+const GENERATION_SHIFT: u32 = 2;
+
+/// How often to look again before sleeping. A gate is held for so short that more than this means that
+/// its holder lost its core.
+#[cfg(not(any(loom, shuttle)))]
+const SPINS: u32 = 40;
+#[cfg(any(loom, shuttle))]
+const SPINS: u32 = 0;
+
+/// What stands behind a [`Gate`] and has to survive a fork.
+pub trait AfterFork {
+    /// Called in the child, by the first to enter. The waiters belong to threads and loops that are not
+    /// here: forget them, don't walk them. `torn` says that another thread was inside at the fork; then
+    /// the value may be half-changed and is to be reset without being read or dropped.
+    fn after_fork(&mut self, torn: bool);
+}
+
+/// A value behind a short lock that is aware of forks. 4 bytes more than the value.
+pub struct Gate<T> {
+    word: Word,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is only reached through `enter`, which admits one thread at a time.
+unsafe impl<T: Send> Sync for Gate<T> {}
+// SAFETY: a gate owns its value.
+unsafe impl<T: Send> Send for Gate<T> {}
+
+impl<T> Gate<T> {
+    const_unless_modelled! {
+        /// A gate before `value`.
+        pub fn new(value: T) -> Self {
+            Self { word: Word::new(0), value: UnsafeCell::new(value) }
+        }
+    }
+}
+
+impl<T: AfterFork> Gate<T> {
+    /// Enters; leaving is dropping what this returns. Happens after the leaving of whoever was inside before.
+    #[inline]
+    pub fn enter(&self) -> Inside<'_, T> {
+        let open = fork::generation() << GENERATION_SHIFT;
+        if self
+            .word
+            .compare_exchange(open, open | LOCKED, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            self.enter_slowly(open);
+        }
+        Inside { gate: self, open, value: ManuallyDrop::new(self.value.get_mut()) }
+    }
+
+    #[cold]
+    fn enter_slowly(&self, open: u32) {
+        let mut spins = 0;
+        // Once it has slept, a thread can't know whether others still sleep, so it enters as if they do.
+        let mut sleepers = 0;
+        loop {
+            let seen = self.word.load(Ordering::Relaxed);
+            let current = seen & !(LOCKED | SLEEPERS) == open;
+            if !current || seen & LOCKED == 0 {
+                let entered = open | LOCKED | sleepers | if current { seen & SLEEPERS } else { 0 };
+                if self
+                    .word
+                    .compare_exchange(seen, entered, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    if !current && seen >> GENERATION_SHIFT != 0 {
+                        let value = self.value.get_mut();
+                        // SAFETY: this thread has just entered.
+                        unsafe { value.deref() }.after_fork(seen & LOCKED != 0);
+                    }
+                    return;
+                }
+            } else if spins < SPINS {
+                spins += 1;
+                // Every few looks give the core away: the holder may need this very one.
+                if spins.is_multiple_of(8) { yield_now() } else { spin_loop() }
+            } else if seen & SLEEPERS != 0
+                || self
+                    .word
+                    .compare_exchange(seen, seen | SLEEPERS, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+            {
+                sleepers = SLEEPERS;
+                self.word.wait(seen | SLEEPERS, Deadline::Never, Scope::Private);
+            }
+        }
+    }
+}
+
+/// The right to use what stands behind a [`Gate`]; dropping it leaves.
+pub struct Inside<'a, T: AfterFork> {
+    gate: &'a Gate<T>,
+    open: u32,
+    value: ManuallyDrop<MutPtr<T>>,
+}
+
+impl<T: AfterFork> Deref for Inside<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: this thread is the one inside.
+        unsafe { MutPtr::deref(&self.value) }
+    }
+}
+
+impl<T: AfterFork> DerefMut for Inside<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this thread is the one inside, and `self` is borrowed exclusively.
+        unsafe { MutPtr::deref(&self.value) }
+    }
+}
+
+impl<T: AfterFork> Drop for Inside<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: dropped once, here; loom wants the access to end before the gate opens.
+        unsafe { ManuallyDrop::drop(&mut self.value) };
+        // The handle first: once the word is open, its owner may free it.
+        let handle = self.gate.word.handle();
+        if self.gate.word.swap(self.open, Ordering::Release) & SLEEPERS != 0 {
+            handle.wake(1, Scope::Private);
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Who waits for whom, and when a cycle of waits can never end.
+//!
+//! Whoever is about to wait publishes what for ([`publish`]), fences, looks once more whether it must wait,
+//! and then walks: what I wait for → who holds it → what that one waits for → … ([`examine`]). The last edge
+//! of a cycle is always somebody's publication, and of two that publish at once the later fencer sees both:
+//! no cycle is missed, and nobody polls. The uncontended path publishes nothing.
+//!
+//! A cycle is believed when a second walk finds the same owners, the same holds and the same wait
+//! sequences. An owner whose sequence did not change waited through both walks, so it released nothing in
+//! between; where only the owner can release and no wait has a deadline, that makes the cycle permanent.
+//! (Acquisition counters in the lock words are not needed for this argument.)
+//!
+//! Under the verdict gate the walker then condemns itself, so that of several who see the same cycle
+//! exactly one becomes the victim.
+
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64 as PlainAtomicU64;
+
+use crate::atomic::{Ordering, fence};
+use crate::clock;
+use crate::gate::{AfterFork, Gate};
+use crate::owner::{self, Kind, Owner, Registry, Standing, flag, registry};
+use crate::quiescence;
+use crate::waiter::{Notice, Waiter};
+use crate::word::Scope;
+
+/// What can be waited for, as the graph sees it. Called inside a gate: it may only read atomics.
+pub trait Resource: Sync {
+    /// What it is, in the words of whoever made it: `"Lock"`.
+    fn kind(&self) -> &'static str;
+    /// The name it was given.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+    /// Who holds it now, if that can be said.
+    fn hold(&self) -> Option<Hold> {
+        None
+    }
+}
+
+/// That somebody holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Who.
+    pub owner: Owner,
+    /// Whether nobody else can end the hold.
+    pub certain: bool,
+}
+
+/// What stands beside an owner's slot: its innermost wait.
+pub(crate) struct WaitFrame {
+    waiting: Option<Frame>,
+    /// A quiescent process chose this waiter to be the one that gives up.
+    condemned: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Frame {
+    resource: NonNull<dyn Resource>,
+    waiter: NonNull<Waiter>,
+}
+
+// SAFETY: both pointers are only followed inside the owner's gate while the frame is there, and the waiting
+// call takes the frame away, inside that gate, before either ends.
+unsafe impl Send for WaitFrame {}
+
+impl WaitFrame {
+    pub(crate) const fn new() -> Self {
+        Self { waiting: None, condemned: false }
+    }
+}
+
+impl AfterFork for WaitFrame {
+    fn after_fork(&mut self, torn: bool) {
+        // A frame that is whole belongs to the surviving thread, or to a slot that nobody asks any more.
+        if torn {
+            *self = Self::new();
+        }
+    }
+}
+
+/// A published wait; dropping it takes it back and shows the outer wait again, if there was one (a signal
+/// handler that waits inside an interrupted wait).
+pub struct Published {
+    owner: Owner,
+    outer: Option<Frame>,
+    outer_fields: Option<(u32, u64)>,
+}
+
+/// How many waits are published: lets an ending thread know that nobody can wait for it.
+static PUBLISHED: PlainAtomicU64 = PlainAtomicU64::new(0);
+
+/// Shows that `owner` waits for `resource`.
+///
+/// # Safety
+/// `resource` and `waiter` outlive what this returns, which is dropped and not leaked.
+pub(crate) unsafe fn publish(
+    owner: Owner,
+    resource: &dyn Resource,
+    waiter: &Waiter,
+    flags: u32,
+) -> Published {
+    // SAFETY: only the lifetime is erased, and the caller promises it.
+    let resource: NonNull<dyn Resource> =
+        unsafe { std::mem::transmute(NonNull::from(resource)) };
+    let frame = Frame { resource, waiter: NonNull::from(waiter) };
+    let mut published = Published { owner, outer: None, outer_fields: None };
+    let registry = registry();
+    if let Some(place) = owner.is_somebody().then(|| registry.frame(owner)).flatten() {
+        PUBLISHED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut place = place.enter();
+        published.outer_fields = registry.read_wait(owner).map(|wait| (wait.flags, wait.since));
+        published.outer = place.waiting.replace(frame);
+        registry.write_wait(owner, frame.id(), flags, clock::now());
+    }
+    fence(Ordering::SeqCst);
+    published
+}
+
+impl Frame {
+    fn id(&self) -> u64 {
+        self.resource.as_ptr().cast::<()>() as u64
+    }
+}
+
+impl Published {
+    /// Whether this waiter was chosen to give up; asking again says no.
+    pub(crate) fn take_condemned(&self) -> bool {
+        let Some(place) = self.place() else { return false };
+        std::mem::take(&mut place.enter().condemned)
+    }
+
+    fn place(&self) -> Option<&'static Gate<WaitFrame>> {
+        self.owner.is_somebody().then(|| registry().frame(self.owner)).flatten()
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        let Some(place) = self.place() else { return };
+        let mut place = place.enter();
+        place.waiting = self.outer.take();
+        place.condemned = false;
+        let (flags, since) = self.outer_fields.unwrap_or((0, 0));
+        let id = place.waiting.as_ref().map_or(0, Frame::id);
+        registry().write_wait(self.owner, id, flags, since);
+        PUBLISHED.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Why somebody in a cycle can't go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// It waits for what `holder` holds.
+    HeldBy {
+        /// Who holds it.
+        holder: Owner,
+        /// Whether only the holder can end the hold.
+        certain: bool,
+    },
+    /// It is a task whose event loop's thread is blocked.
+    RunsOn(Owner),
+    /// It waits for something that has no holder (seen in dumps, never in a cycle).
+    Unheld,
+}
+
+/// One participant: who, waiting for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Who waits.
+    pub owner: Owner,
+    /// Its wait's sequence number: unchanged means the same wait.
+    pub sequence: u64,
+    /// The bits of [`flag`].
+    pub flags: u32,
+    /// Since when, on the monotonic clock.
+    pub since: u64,
+    /// Where the thing that is waited for stands in memory.
+    pub resource: u64,
+    /// What kind of thing that is.
+    pub kind: &'static str,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+    /// What keeps the wait from ending.
+    pub edge: Edge,
+}
+
+/// How sure it is that the waits can't end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// Nothing outside can end any of them.
+    Certain,
+    /// Somebody outside may: release a lock that anyone may release, cancel a task.
+    Suspected,
+    /// Nothing in the process can move any more.
+    Quiescent,
+}
+
+/// A finding: these wait for each other, or the last of them for one who has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlock {
+    /// Who takes part. The first is the one who found it.
+    pub steps: Vec<Step>,
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// The holder that the first waits for has ended while holding.
+    pub holder_ended: bool,
+}
+
+/// What `owner` waits for now; `None` if it does not wait, or was already told that it need not.
+pub fn wait_of(owner: Owner) -> Option<Step> {
+    wait_in(registry(), owner)
+}
+
+fn wait_in(registry: &Registry, owner: Owner) -> Option<Step> {
+    let place = registry.frame(owner)?.enter();
+    let frame = place.waiting?;
+    let fields = registry.read_wait(owner)?;
+    // SAFETY: inside the gate, what the frame points to is alive.
+    let (resource, waiter) = unsafe { (frame.resource.as_ref(), frame.waiter.as_ref()) };
+    if place.condemned || waiter.notice() != Notice::Waiting {
+        return None;
+    }
+    let edge = match resource.hold() {
+        Some(Hold { owner: holder, certain }) => Edge::HeldBy { holder, certain },
+        None => Edge::Unheld,
+    };
+    Some(Step {
+        owner,
+        sequence: fields.sequence,
+        flags: fields.flags,
+        since: fields.since,
+        resource: frame.id(),
+        kind: resource.kind(),
+        name: resource.name().map(str::to_owned),
+        edge,
+    })
+}
+
+/// Whether the thread `owner` is blocked without a deadline.
+fn blocked_for_good(registry: &Registry, owner: Owner) -> Option<Step> {
+    wait_in(registry, owner).filter(|step| step.flags & (flag::TIMED | flag::AWAITS) == 0)
+}
+
+/// Walks from `start`; returns the participants of a cycle through it.
+fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
+    let mut found = Deadlock { steps: Vec::new(), certainty: Certainty::Certain, holder_ended: false };
+    let mut owner = start;
+    loop {
+        let step = step_of(registry, owner)?;
+        let (next, certain) = match step.edge {
+            Edge::HeldBy { holder, certain } => (holder, certain && step.flags & flag::AWAITS == 0),
+            Edge::RunsOn(thread) => (thread, true),
+            Edge::Unheld => return None,
+        };
+        if step.flags & flag::TIMED != 0 {
+            return None;
+        }
+        if !certain {
+            found.certainty = Certainty::Suspected;
+        }
+        found.steps.push(step);
+        if next == start {
+            return Some(found);
+        }
+        if registry.standing(next) == Standing::Ended {
+            // Its direct waiter will be told; those behind that one wait for somebody who can still act.
+            found.holder_ended = true;
+            return (owner == start).then_some(found);
+        }
+        // A cycle further on that start is not part of, which its own members have found.
+        if found.steps.iter().any(|step| step.owner == next) {
+            return None;
+        }
+        owner = next;
+    }
+}
+
+/// What keeps `owner` from going on. A task can't while its loop's thread is blocked, whatever it awaits.
+fn step_of(registry: &Registry, owner: Owner) -> Option<Step> {
+    if registry.kind(owner) == Kind::Task {
+        let home = registry.home(owner);
+        if let Some(blocked) = blocked_for_good(registry, home) {
+            let edge = Edge::RunsOn(home);
+            return Some(Step { owner, edge, kind: "event loop", name: None, ..blocked });
+        }
+    }
+    wait_in(registry, owner)
+}
+
+struct Verdict;
+
+impl AfterFork for Verdict {
+    fn after_fork(&mut self, _torn: bool) {}
+}
+
+#[cfg(not(any(loom, shuttle)))]
+static VERDICT: Gate<Verdict> = Gate::new(Verdict);
+
+/// Looks for a cycle through `owner`, which has published its wait. A certain one condemns `owner`: until it
+/// withdraws or [`pardon`]s itself, nobody else finds the same cycle.
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) fn examine(owner: Owner) -> Option<Deadlock> {
+    if !owner.is_somebody() {
+        return None;
+    }
+    owner::confirm_after_fork();
+    let registry = registry();
+    let first = walk(registry, owner)?;
+    let _verdict = VERDICT.enter();
+    let second = walk(registry, owner)?;
+    if !same(&first, &second) {
+        return None;
+    }
+    if second.certainty == Certainty::Certain {
+        registry.frame(owner)?.enter().condemned = true;
+    }
+    Some(second)
+}
+
+/// Models have no registry of threads.
+#[cfg(any(loom, shuttle))]
+pub(crate) fn examine(_owner: Owner) -> Option<Deadlock> {
+    None
+}
+
+fn same(first: &Deadlock, second: &Deadlock) -> bool {
+    first == second
+}
+
+/// Takes the condemnation of `owner` back: it goes on waiting.
+pub(crate) fn pardon(owner: Owner) {
+    if let Some(place) = registry().frame(owner) {
+        place.enter().condemned = false;
+    }
+}
+
+/// Makes the waiter of `step` the one that gives up, if it still waits as it did then.
+pub(crate) fn condemn(step: &Step) -> bool {
+    with_waiter(step, |place, waiter| {
+        place.condemned = true;
+        waiter.handle().wake(1, Scope::Private);
+    })
+}
+
+fn with_waiter(step: &Step, act: impl FnOnce(&mut WaitFrame, &Waiter)) -> bool {
+    let registry = registry();
+    let Some(place) = registry.frame(step.owner) else { return false };
+    let mut place = place.enter();
+    let Some(frame) = place.waiting else { return false };
+    if registry.read_wait(step.owner).map(|wait| wait.sequence) != Some(step.sequence) {
+        return false;
+    }
+    // SAFETY: inside the gate, what the frame points to is alive.
+    let waiter = unsafe { frame.waiter.as_ref() };
+    let waits = waiter.notice() == Notice::Waiting;
+    if waits {
+        act(&mut place, waiter);
+    }
+    waits
+}
+
+/// Lets those who wait for something that `ended` holds look again: nobody else will tell them.
+pub(crate) fn owner_ended(ended: Owner) {
+    if PUBLISHED.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        return;
+    }
+    let registry = registry();
+    for owner in registry.owners() {
+        let Some(place) = registry.frame(owner) else { continue };
+        let place = place.enter();
+        let Some(frame) = place.waiting else { continue };
+        // SAFETY: inside the gate, what the frame points to is alive.
+        let (resource, waiter) = unsafe { (frame.resource.as_ref(), frame.waiter.as_ref()) };
+        if resource.hold().is_some_and(|hold| hold.owner == ended) {
+            waiter.handle().wake(1, Scope::Private);
+        }
+    }
+    if quiescence::has_chosen()
+        && let Some(longest) = quiescence::sleepers().first()
+    {
+        poke(longest);
+    }
+}
+
+/// Lets the waiter of `step` look around, if it still waits as it did then.
+fn poke(step: &Step) {
+    with_waiter(step, |_, waiter| waiter.handle().wake(1, Scope::Private));
+}
+
+/// Everybody in this process who waits in oneloom now, longest first.
+pub fn waits() -> Vec<Step> {
+    let registry = registry();
+    let mut steps: Vec<_> =
+        registry.owners().into_iter().filter_map(|owner| wait_in(registry, owner)).collect();
+    steps.sort_by_key(|step| step.since);
+    steps
+}

@@ -1,0 +1,114 @@
+//! How long it pays to look again before sleeping.
+//!
+//! A sleeping futex round trip costs tens of microseconds, one under an awake thread 0.4. So a waiter looks
+//! for a while first: a microsecond of pauses, then rounds of `sched_yield`, within a budget that adapts to
+//! what the last waits cost. Success sets the budget to three times what was needed, failure halves it, and
+//! every sixteenth wait at the minimum tries the maximum again. A yield that takes longer than 200 µs means
+//! that somebody else wants the core: then spinning stands back for the next 16 to 512 waits.
+//!
+//! The state is per thread. Nothing here touches memory that others write; the caller's look does.
+
+/// Looks until `ready` says yes (true) or the budget is spent (false).
+#[cfg(not(any(loom, shuttle, miri)))]
+pub fn until(ready: impl FnMut() -> bool) -> bool {
+    adaptive::until(ready)
+}
+
+/// Under a model checker every look is a choice of its own; one is enough.
+#[cfg(any(loom, shuttle, miri))]
+pub fn until(mut ready: impl FnMut() -> bool) -> bool {
+    ready()
+}
+
+#[cfg(not(any(loom, shuttle, miri)))]
+mod adaptive {
+    use std::cell::Cell;
+    use std::time::{Duration, Instant};
+
+    use crate::atomic::{spin_loop, yield_now};
+
+    const MINIMUM: Duration = Duration::from_micros(8);
+    const MAXIMUM: Duration = Duration::from_micros(60);
+    const PAUSES: u32 = 32;
+    const HOG: Duration = Duration::from_micros(200);
+    const PROBE_EVERY: u32 = 16;
+    const STAND_BACK: std::ops::RangeInclusive<u32> = 16..=512;
+
+    #[derive(Clone, Copy)]
+    struct State {
+        budget: Duration,
+        /// Waits at the minimum since the maximum was last tried.
+        at_minimum: u32,
+        /// Waits that will not spin.
+        standing_back: u32,
+        /// How many it was the last time.
+        last_stand_back: u32,
+    }
+
+    thread_local! {
+        static STATE: Cell<State> = const {
+            Cell::new(State { budget: MAXIMUM, at_minimum: 0, standing_back: 0, last_stand_back: 0 })
+        };
+    }
+
+    pub fn until(mut ready: impl FnMut() -> bool) -> bool {
+        for _ in 0..PAUSES {
+            if ready() {
+                return true;
+            }
+            spin_loop();
+        }
+        let mut state = STATE.get();
+        if state.standing_back > 0 {
+            state.standing_back -= 1;
+            STATE.set(state);
+            return false;
+        }
+        let budget = state.probe();
+        let started = Instant::now();
+        let mut round = started;
+        let found = loop {
+            yield_now();
+            if ready() {
+                break true;
+            }
+            let now = Instant::now();
+            if now - round > HOG {
+                state.stand_back();
+                break false;
+            }
+            if now - started >= budget {
+                state.budget = (state.budget / 2).max(MINIMUM);
+                break false;
+            }
+            round = now;
+        };
+        if found {
+            state.budget = (started.elapsed() * 3).clamp(MINIMUM, MAXIMUM);
+            state.last_stand_back = 0;
+        }
+        STATE.set(state);
+        found
+    }
+
+    impl State {
+        fn probe(&mut self) -> Duration {
+            if self.budget > MINIMUM {
+                self.at_minimum = 0;
+                return self.budget;
+            }
+            self.at_minimum += 1;
+            if self.at_minimum < PROBE_EVERY {
+                return self.budget;
+            }
+            self.at_minimum = 0;
+            MAXIMUM
+        }
+
+        fn stand_back(&mut self) {
+            let next = (self.last_stand_back * 2).clamp(*STAND_BACK.start(), *STAND_BACK.end());
+            self.last_stand_back = next;
+            self.standing_back = next;
+        }
+    }
+}

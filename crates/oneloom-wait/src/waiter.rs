@@ -1,0 +1,349 @@
+//! The first-in-first-out list of those who wait: parked threads and [`Waker`]s alike.
+//!
+//! A [`Waiter`] stands on the stack of the thread that waits, or inside the future; a list links waiters
+//! without owning or allocating anything. The list stands behind a primitive's [`Gate`](crate::gate::Gate),
+//! and so do the links of every waiter in it. A waiter's word is what crosses the gate:
+//!
+//! | word | meaning | set by |
+//! |---|---|---|
+//! | `IDLE` | in no list, nothing received | its waiter |
+//! | `QUEUED` | in a list | its waiter, inside the gate |
+//! | `WOKEN` | taken out of the list: look again, somebody may have been faster | a notifier, inside the gate |
+//! | `GRANTED + token` | taken out of the list: it is yours | a notifier, inside the gate |
+//!
+//! Notifiers publish with release and waiters look with acquire: what the notifier did before happens
+//! before what the waiter does after. Whoever stops waiting leaves the list inside the gate, and looks at
+//! its word there: a notification that came first is consumed or passed on, never lost.
+//!
+//! Nobody is woken inside the gate: notifications collect in [`Wakes`], which fires when the gate is left.
+
+use std::cell::Cell;
+use std::ptr;
+use std::task::Waker;
+
+use crate::atomic::Ordering;
+use crate::clock;
+use crate::owner::Owner;
+use crate::word::{Handle, Scope, Word};
+
+const IDLE: u32 = 0;
+const QUEUED: u32 = 1;
+const WOKEN: u32 = 2;
+const GRANTED: u32 = 3;
+
+/// What became of a waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Nothing yet.
+    Waiting,
+    /// Look again; somebody else may have been faster.
+    Woken,
+    /// What was waited for was handed over, with a word from the giver.
+    Granted(u32),
+}
+
+/// Where in its line a waiter goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A newcomer.
+    Back,
+    /// One who was woken and overtaken keeps its turn.
+    Front,
+}
+
+/// One who waits. The links and the waker are only touched inside the gate of the list it is in.
+pub struct Waiter {
+    word: Word,
+    previous: Cell<*const Waiter>,
+    next: Cell<*const Waiter>,
+    /// None: a thread sleeps on the word.
+    waker: Cell<Option<Waker>>,
+    owner: Owner,
+    mode: u32,
+    /// When it first joined, on the monotonic clock: overtaking does not reset it.
+    since: Cell<u64>,
+}
+
+impl Waiter {
+    /// A waiter for `owner`; `mode` is the primitive's own remark, given back by [`WaiterList::front`].
+    pub fn new(owner: Owner, mode: u32) -> Self {
+        Self {
+            word: Word::new(IDLE),
+            previous: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            waker: Cell::new(None),
+            owner,
+            mode,
+            since: Cell::new(0),
+        }
+    }
+
+    /// What became of it so far.
+    #[inline]
+    pub(crate) fn notice(&self) -> Notice {
+        match self.word.load(Ordering::Acquire) {
+            IDLE | QUEUED => Notice::Waiting,
+            WOKEN => Notice::Woken,
+            granted => Notice::Granted(granted - GRANTED),
+        }
+    }
+
+    /// Takes the notice and is as new, except that it remembers when it first joined.
+    pub(crate) fn take_notice(&self) -> Notice {
+        let notice = self.notice();
+        if notice != Notice::Waiting {
+            self.word.store(IDLE, Ordering::Relaxed);
+        }
+        notice
+    }
+
+    pub(crate) fn is_queued(&self) -> bool {
+        self.word.load(Ordering::Relaxed) == QUEUED
+    }
+
+    /// Forgets that it was in a list: after a fork, the list is gone.
+    pub(crate) fn forget(&self) {
+        self.word.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Sleeps until notified; may return early.
+    pub(crate) fn sleep(&self, deadline: clock::Deadline) -> crate::word::Woken {
+        self.word.wait(QUEUED, deadline, Scope::Private)
+    }
+
+    /// The address to wake when this waiter is to look around without a notice.
+    pub(crate) fn handle(&self) -> Handle {
+        self.word.handle()
+    }
+
+    /// Replaces the waker. Inside the gate; what it returns is to be dropped outside, being foreign code.
+    #[must_use]
+    pub(crate) fn replace_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+        self.waker.replace(waker)
+    }
+}
+
+/// What a list shows of a waiter.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// For whom it waits.
+    pub owner: Owner,
+    /// The primitive's own remark about it.
+    pub mode: u32,
+    /// Whether it has been overtaken for longer than [`clock::starvation_limit`].
+    pub starving: bool,
+}
+
+/// Those who wait, first come first. Stands behind a gate.
+pub struct WaiterList {
+    head: *const Waiter,
+    tail: *const Waiter,
+}
+
+// SAFETY: the pointers are only followed inside the gate that owns the list, one thread at a time; what
+// they point to is kept alive by its waiter, which leaves the list inside the same gate before it ends.
+unsafe impl Send for WaiterList {}
+
+impl Default for WaiterList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WaiterList {
+    /// Nobody waits.
+    pub const fn new() -> Self {
+        Self { head: ptr::null(), tail: ptr::null() }
+    }
+
+    /// Whether nobody waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Whether at least two wait.
+    pub fn has_second(&self) -> bool {
+        !ptr::eq(self.head, self.tail)
+    }
+
+    /// How many wait. Walks the list.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Who is next.
+    pub fn front(&self) -> Option<Waiting> {
+        self.iter().next()
+    }
+
+    /// Those who wait, first come first.
+    pub fn iter(&self) -> impl Iterator<Item = Waiting> {
+        let now = clock::now();
+        let mut next = self.head;
+        std::iter::from_fn(move || {
+            // SAFETY: the list is borrowed, so this is inside its gate, and linked waiters are alive.
+            let waiter = unsafe { next.as_ref() }?;
+            next = waiter.next.get();
+            Some(Waiting {
+                owner: waiter.owner,
+                mode: waiter.mode,
+                starving: now.saturating_sub(waiter.since.get()) >= clock::starvation_limit(),
+            })
+        })
+    }
+
+    /// Forgets everybody, without looking at them: they belong to a process that is not this one.
+    pub fn forget(&mut self) {
+        self.head = ptr::null();
+        self.tail = ptr::null();
+    }
+
+    /// Tells the first to look again. False when nobody waits.
+    pub fn wake_first(&mut self, wakes: &mut Wakes) -> bool {
+        self.notify_first(WOKEN, wakes)
+    }
+
+    /// Hands over to the first, with a word of at most `u32::MAX - 3`. False when nobody waits.
+    pub fn grant_first(&mut self, token: u32, wakes: &mut Wakes) -> bool {
+        self.notify_first(GRANTED + token, wakes)
+    }
+
+    /// Tells everybody to look again.
+    pub fn wake_all(&mut self, wakes: &mut Wakes) {
+        while self.wake_first(wakes) {}
+    }
+
+    /// Hands over to everybody; returns to how many.
+    pub fn grant_all(&mut self, token: u32, wakes: &mut Wakes) -> usize {
+        let mut count = 0;
+        while self.grant_first(token, wakes) {
+            count += 1;
+        }
+        count
+    }
+
+    fn notify_first(&mut self, notice: u32, wakes: &mut Wakes) -> bool {
+        // SAFETY: inside the gate, linked waiters are alive.
+        let Some(waiter) = (unsafe { self.head.as_ref() }) else { return false };
+        self.unlink(waiter);
+        // Everything is taken out of the waiter before its word changes: from then on it may be gone.
+        match waiter.waker.take() {
+            Some(waker) => wakes.push(Wake::Task(waker)),
+            None => wakes.push(Wake::Thread(waiter.word.handle())),
+        }
+        waiter.word.store(notice, Ordering::Release);
+        true
+    }
+
+    /// Adds a waiter.
+    ///
+    /// # Safety
+    /// Inside the gate that owns this list. `waiter` is in no list, does not move, and stays alive until it
+    /// was notified or removed inside the same gate.
+    pub(crate) unsafe fn insert(&mut self, waiter: &Waiter, place: Place) {
+        if waiter.since.get() == 0 {
+            waiter.since.set(clock::now());
+        }
+        waiter.word.store(QUEUED, Ordering::Relaxed);
+        let (previous, next) = match place {
+            Place::Back => (self.tail, ptr::null()),
+            Place::Front => (ptr::null(), self.head),
+        };
+        self.link(waiter, previous, next);
+    }
+
+    fn link(&mut self, waiter: &Waiter, previous: *const Waiter, next: *const Waiter) {
+        waiter.previous.set(previous);
+        waiter.next.set(next);
+        // SAFETY: neighbours are linked in this list, hence alive.
+        match unsafe { previous.as_ref() } {
+            Some(neighbour) => neighbour.next.set(waiter),
+            None => self.head = waiter,
+        }
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            Some(neighbour) => neighbour.previous.set(waiter),
+            None => self.tail = waiter,
+        }
+    }
+
+    /// Takes a queued waiter out. Inside the gate that owns this list.
+    pub(crate) fn remove(&mut self, waiter: &Waiter) {
+        self.unlink(waiter);
+        waiter.word.store(IDLE, Ordering::Relaxed);
+    }
+
+    fn unlink(&mut self, waiter: &Waiter) {
+        let (previous, next) = (waiter.previous.get(), waiter.next.get());
+        // A primitive that shows one list for joining and another for leaving would corrupt both.
+        let at_head = previous.is_null() == ptr::eq(self.head, waiter);
+        let at_tail = next.is_null() == ptr::eq(self.tail, waiter);
+        if !(at_head && at_tail) {
+            std::process::abort();
+        }
+        // SAFETY: neighbours are linked in this list, hence alive.
+        match unsafe { previous.as_ref() } {
+            Some(neighbour) => neighbour.next.set(next),
+            None => self.head = next,
+        }
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            Some(neighbour) => neighbour.previous.set(previous),
+            None => self.tail = previous,
+        }
+    }
+}
+
+enum Wake {
+    Thread(Handle),
+    Task(Waker),
+}
+
+impl Wake {
+    fn fire(self) {
+        match self {
+            Self::Thread(handle) => handle.wake(1, Scope::Private),
+            Self::Task(waker) => waker.wake(),
+        }
+    }
+}
+
+/// Wake-ups that were decided inside a gate and are carried out after it was left: by [`Wakes::fire`], or
+/// by dropping. Declare it before entering the gate, so that it is dropped after.
+#[derive(Default)]
+pub struct Wakes {
+    /// Nearly every notification wakes one; more than that are put aside on the heap.
+    first: Option<Wake>,
+    more: Vec<Wake>,
+}
+
+impl Wakes {
+    /// Nobody is to be woken yet.
+    #[inline]
+    pub const fn new() -> Self {
+        Self { first: None, more: Vec::new() }
+    }
+
+    fn push(&mut self, wake: Wake) {
+        if self.first.is_none() {
+            self.first = Some(wake);
+        } else {
+            self.more.push(wake);
+        }
+    }
+
+    /// Wakes them. Outside every gate: wakers are foreign code.
+    #[inline]
+    pub fn fire(self) {}
+}
+
+impl Drop for Wakes {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(wake) = self.first.take() {
+            wake.fire();
+            self.more.drain(..).for_each(Wake::fire);
+        }
+    }
+}
