@@ -1,0 +1,99 @@
+"""Putting oneloom's modules in the place of the standard library's, in this process and in those it starts.
+
+Only `python -m oneloom` does this; importing oneloom changes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+# asyncio.locks and asyncio.queues come with asyncio: the same class by either name.
+REPLACED = ("threading", "queue", "asyncio")
+SUBMODULES = {"asyncio": ("locks", "queues")}
+
+_CHILDREN = {"from multiprocessing.spawn import ", "from multiprocessing.forkserver import "}
+
+
+def install() -> None:
+    """Let `import threading` and its like give oneloom's modules, from now on and in multiprocessing's children."""
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _Finder())
+    # These are in use by oneloom itself already; the rest takes effect when somebody imports it.
+    for name in ("threading", "queue"):
+        importlib.import_module(name)
+    for name, act in _AFTER_IMPORT.items():
+        if name in sys.modules:
+            act(name)
+
+
+def _replace(name: str) -> None:
+    replacement = importlib.import_module(f"oneloom.{name}")
+    sys.modules[name] = replacement
+    for submodule in SUBMODULES.get(name, ()):
+        sys.modules[f"{name}.{submodule}"] = sys.modules[f"oneloom.{name}.{submodule}"]
+
+
+def _reach_children(name: str) -> None:
+    """Have the processes that multiprocessing starts afresh (spawn, forkserver) install this as well."""
+    util: Any = sys.modules[name]
+    start = util.spawnv_passfds
+
+    def spawnv_passfds(path: Any, args: Sequence[Any], passfds: Any) -> Any:
+        return start(path, [_installing_first(argument) for argument in args], passfds)
+
+    util.spawnv_passfds = spawnv_passfds
+
+
+def _installing_first(argument: Any) -> Any:
+    if isinstance(argument, str) and argument.startswith(tuple(_CHILDREN)):
+        return f"from oneloom._compat.install import install; install(); {argument}"
+    return argument
+
+
+_AFTER_IMPORT: dict[str, Callable[[str], None]] = {
+    **dict.fromkeys(REPLACED, _replace),
+    "multiprocessing.util": _reach_children,
+}
+
+
+class _Finder:
+    """Lets the import of a module go its usual way, and acts once the module is complete."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in _AFTER_IMPORT:
+            return None
+        for finder in sys.meta_path:
+            if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
+                if spec.loader is not None:
+                    spec.loader = _Loader(spec.loader)  # type: ignore[arg-type]
+                return spec
+        return None
+
+
+class _Loader:
+    """The module's own loader, followed by what is to be done after it."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec = module.__spec__
+        assert spec is not None
+        spec.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        _AFTER_IMPORT[spec.name](spec.name)

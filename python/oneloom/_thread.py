@@ -1,0 +1,231 @@
+"""`oneloom.Thread`: a `threading.Thread` that gives back its target's value, can be awaited, and is joined knowingly.
+
+The thread runs through the standard library's own start, bootstrap and excepthook. What oneloom adds are two calls
+around what the thread runs, which keep the outcome and take themselves out of every traceback, and a `Completion`:
+the native one-shot object that joiners wait on, so that a cycle of joins is found rather than slept through.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+from oneloom._compat.exit import call_before_last_joins, main_thread_counts_as_ended
+from oneloom._native import Completion
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import contextvars
+    from collections.abc import Callable, Generator, Iterable, Mapping
+    from typing import Any
+
+_CONTEXT_IS_STANDARD = sys.version_info >= (3, 14)
+
+
+class _Outcome:
+    """How a thread ended, kept apart from it so that what runs in the thread needs no reference to the thread."""
+
+    __slots__ = ("completion", "context", "error", "known", "value")
+
+    def __init__(self, context: contextvars.Context | None) -> None:
+        self.completion = Completion()
+        self.context = context
+        self.known = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+def _keeping_value(target: Callable[..., Any], outcome: _Outcome) -> Callable[..., Any]:
+    """The target; its value is kept, because the standard `run` drops it."""
+
+    def call_target(*args: Any, **kwargs: Any) -> Any:
+        try:
+            outcome.value = target(*args, **kwargs)
+        except BaseException as error:
+            _leave_traceback(error)
+            raise
+        return outcome.value
+
+    return call_target
+
+
+def _keeping_outcome(run: Callable[[], Any], outcome: _Outcome) -> Callable[[], None]:
+    """The thread's `run`, in its context, with its end written down."""
+
+    def call_run() -> None:
+        try:
+            value = run() if outcome.context is None else outcome.context.run(run)
+        except BaseException as error:
+            _leave_traceback(error)
+            outcome.error = error
+            outcome.known = True
+            raise
+        if value is not None:  # An overridden `run` that returns nothing may have called the target.
+            outcome.value = value
+        outcome.known = True
+
+    return call_run
+
+
+def _leave_traceback(error: BaseException) -> None:
+    """Take the frames of this module off the traceback's top: the program sees what plain threading shows it.
+
+    Neither a bare `raise` nor the end of a `with` adds its frame again.
+    """
+    while error.__traceback__ is not None and error.__traceback__.tb_frame.f_code.co_filename == __file__:
+        error.__traceback__ = error.__traceback__.tb_next
+
+
+class _OutOfTraceback:
+    """`with` this, what is raised seems to come from the standard library's method alone."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            _leave_traceback(error)
+
+
+_out_of_traceback = _OutOfTraceback()
+
+
+class Thread(threading.Thread):
+    """A thread whose result can be had, by `result()` from a thread or by `await` from a coroutine.
+
+    Takes what `threading.Thread` takes, and `context=`, a `contextvars.Context` to run in. What the target (or an
+    overridden `run`) returns is the result; an exception is raised by `result()` and `await`, after
+    `threading.excepthook` has been called as ever.
+
+    >>> thread = Thread(target=pow, args=(2, 10))
+    >>> thread.start()
+    >>> thread.result()
+    1024
+    """
+
+    # Class attributes, because a subclass may go past this `__init__` to the standard one, as `threading.Timer` does.
+    __context: contextvars.Context | None = None
+    __outcome: _Outcome | None = None
+
+    def __init__(
+        self,
+        group: None = None,
+        target: Callable[..., Any] | None = None,
+        name: str | None = None,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        daemon: bool | None = None,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        if _CONTEXT_IS_STANDARD:
+            super().__init__(group, target, name, args, kwargs, daemon=daemon, context=context)  # type: ignore
+            context = None
+        else:
+            super().__init__(group, target, name, args, kwargs, daemon=daemon)
+        self.__context = context
+
+    def start(self) -> None:
+        """Start the thread. RuntimeError if it was started before."""
+        if self.__outcome is None:
+            self.__outcome = _Outcome(self.__context)
+        call_before_last_joins(_join_foreground_threads)
+        with _out_of_traceback:
+            super().start()
+
+    def _bootstrap(self) -> None:
+        outcome = self.__started()
+        outcome.completion.claim()
+        own_run = vars(self).get("run")
+        target = getattr(self, "_target", None)
+        if target is not None:
+            self._target = _keeping_value(target, outcome)
+        self.run = _keeping_outcome(self.run, outcome)  # type: ignore[method-assign]
+        try:
+            super()._bootstrap()  # type: ignore[misc]
+        finally:
+            if own_run is None:
+                del self.run
+            else:
+                self.run = own_run
+            if isinstance(outcome.error, SystemExit):
+                # The quiet way to end a thread: nobody reads its traceback, whose frames would keep the thread alive.
+                outcome.error.__traceback__ = None
+            outcome.completion.finish()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread has ended, for at most `timeout` seconds; `is_alive()` tells which.
+
+        RuntimeError if it was not started, or is the current thread; DeadlockError if it waits for this thread.
+        """
+        with _out_of_traceback:
+            if self.__may_have_to_wait():
+                if timeout is None:
+                    self.__started().completion.wait()
+                else:
+                    begun = time.monotonic()
+                    self.__started().completion.wait(max(timeout, 0))
+                    timeout -= time.monotonic() - begun
+            super().join(timeout)
+
+    async def join_async(self, timeout: float | None = None) -> None:
+        """Wait in a coroutine until the thread has ended, for at most `timeout` seconds; `is_alive()` tells which.
+
+        RuntimeError if it was not started, is the current thread, or no asyncio loop runs.
+        """
+        if self.__may_have_to_wait() and await self.__started().completion.wait_async(timeout):
+            super().join()  # What is left of the thread takes microseconds.
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait until the thread has ended, and return its result or raise its exception.
+
+        TimeoutError after `timeout` seconds; RuntimeError and DeadlockError as for `join`.
+        """
+        self.join(timeout)
+        if self.is_alive():
+            raise TimeoutError(f"thread {self.name!r} has not ended within {timeout} s")
+        return self.__ended_with()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.__await_result().__await__()
+
+    async def __await_result(self) -> Any:
+        await self.join_async()
+        return self.__ended_with()
+
+    def __may_have_to_wait(self) -> bool:
+        super().join(0)  # Raises what is to be raised for a thread that can't be joined.
+        return self.is_alive()
+
+    def __ended_with(self) -> Any:
+        outcome = self.__started()
+        if not outcome.known:
+            raise RuntimeError(f"thread {self.name!r} has no result: it did not come along when this process forked")
+        if outcome.error is None:
+            return outcome.value
+        try:
+            raise outcome.error
+        finally:
+            del self, outcome  # The traceback just raised keeps this frame, and must not keep the thread with it.
+
+    def __started(self) -> _Outcome:
+        assert self.__outcome is not None, "the thread was not started"
+        return self.__outcome
+
+
+Thread.__module__ = "oneloom"  # Where it is public, and where pickle finds it.
+
+
+def _join_foreground_threads() -> None:
+    """At exit: wait for the threads that keep the program alive, and for those that they start meanwhile."""
+    with main_thread_counts_as_ended():
+        while threads := [thread for thread in threading.enumerate() if _keeps_program_alive(thread)]:
+            for thread in threads:
+                thread.join()
+
+
+def _keeps_program_alive(thread: threading.Thread) -> bool:
+    # One that is only about to start is not alive yet, and left to threading itself: its start may still fail.
+    is_other = thread is not threading.current_thread()
+    return isinstance(thread, Thread) and is_other and thread.is_alive() and not thread.daemon

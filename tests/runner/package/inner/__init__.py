@@ -1,0 +1,1 @@
+"""A package in the package, which has no program of its own."""

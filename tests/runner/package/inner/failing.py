@@ -1,0 +1,4 @@
+"""Can't be imported."""
+from . import names
+
+names.fail()

@@ -1,0 +1,6 @@
+"""A module that is imported relatively."""
+NAME = f"{__package__}:{__name__}"
+
+
+def fail():
+    raise KeyError(NAME)

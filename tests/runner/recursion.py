@@ -1,0 +1,8 @@
+"""Runs out of stack."""
+
+
+def down(depth):
+    return down(depth + 1) + 1
+
+
+down(0)
