@@ -7,6 +7,9 @@ from types import ModuleType
 from typing import Any
 
 
+_MISSING = object()
+
+
 class _Mirror(ModuleType):
     """A module in front of another, whose state stays in one place: `threading.excepthook = hook` on either counts."""
 
@@ -17,31 +20,34 @@ class _Mirror(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in vars(self) or _is_special(name) or _is_submodule(self, name):
+        if name in vars(self) or name in _OF_THE_IMPORT_SYSTEM or f"{self.__name__}.{name}" in sys.modules:
             super().__setattr__(name, value)
         else:
-            setattr(_originals[self.__name__], name, value)
+            original = _originals[self.__name__]
+            _overwritten.setdefault((original, name), []).append(getattr(original, name, _MISSING))
+            setattr(original, name, value)
 
     def __delattr__(self, name: str) -> None:
         if name in vars(self):
             super().__delattr__(name)
+            return
+        # Tools that patch an attribute undo it by deletion where the object's `__dict__` did not have it before.
+        original = _originals[self.__name__]
+        values = _overwritten.get((original, name))
+        value = values.pop() if values else _MISSING
+        if value is _MISSING:
+            delattr(original, name)
         else:
-            delattr(_originals[self.__name__], name)
+            setattr(original, name, value)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *dir(_originals[self.__name__])})
 
 
+_OF_THE_IMPORT_SYSTEM = {"__class__", "__file__", "__loader__", "__package__", "__path__", "__spec__"}
+
 _originals: dict[str, ModuleType] = {}
-
-
-def _is_special(name: str) -> bool:
-    # What the import system keeps about this module itself; `__excepthook__` and its like are state.
-    return name in {"__class__", "__file__", "__loader__", "__package__", "__path__", "__spec__", "__warningregistry__"}
-
-
-def _is_submodule(module: ModuleType, name: str) -> bool:
-    return f"{module.__name__}.{name}" in sys.modules
+_overwritten: dict[tuple[ModuleType, str], list[Any]] = {}
 
 
 def mirror(name: str, original: ModuleType) -> None:
