@@ -1,0 +1,56 @@
+//! What callers pass: timeouts, flags and names, with the standard library's errors for what it refuses.
+
+use std::time::Duration;
+
+use oneloom_sync::raw::Name;
+use oneloom_wait::clock::Deadline;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
+use pyo3::prelude::*;
+
+/// The longest timeout in seconds, as `threading.TIMEOUT_MAX` has it: what fits 63 bits of nanoseconds.
+const LONGEST: f64 = 9_223_372_036.0;
+
+/// A duration of so many seconds; beyond the longest it is the longest.
+pub fn seconds(timeout: f64) -> Duration {
+    Duration::from_secs_f64(timeout.clamp(0.0, LONGEST))
+}
+
+/// What a lock's `acquire(blocking, timeout)` means. Without blocking the deadline is over at once.
+pub fn lock_deadline(blocking: bool, timeout: Option<f64>) -> PyResult<Deadline> {
+    match (blocking, timeout) {
+        (true, None) => Ok(Deadline::Never),
+        (true, Some(timeout)) if timeout == -1.0 => Ok(Deadline::Never),
+        (false, None) => Ok(Deadline::after(Some(Duration::ZERO))),
+        (false, Some(timeout)) if timeout == -1.0 => Ok(Deadline::after(Some(Duration::ZERO))),
+        (false, Some(_)) => {
+            Err(PyValueError::new_err("can't specify a timeout for a non-blocking call"))
+        }
+        (true, Some(timeout)) if timeout > LONGEST => {
+            Err(PyOverflowError::new_err("timeout value is too large"))
+        }
+        (true, Some(timeout)) if timeout >= 0.0 => Ok(Deadline::after(Some(seconds(timeout)))),
+        (true, Some(_)) => {
+            Err(PyValueError::new_err("timeout value must be a non-negative number, or None or -1 for no limit"))
+        }
+    }
+}
+
+/// What a queue's `block` and `timeout` mean.
+pub fn queue_deadline(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
+    match timeout {
+        _ if !block => Ok(Deadline::after(Some(Duration::ZERO))),
+        None => Ok(Deadline::Never),
+        Some(timeout) if timeout >= 0.0 => Ok(Deadline::after(Some(seconds(timeout)))),
+        Some(_) => Err(PyValueError::new_err("'timeout' must be a non-negative number")),
+    }
+}
+
+/// A timeout for which anything below zero is over at once, as for `Event.wait`.
+pub fn lenient_deadline(timeout: Option<f64>) -> Deadline {
+    Deadline::after(timeout.map(seconds))
+}
+
+/// A name, if one was given.
+pub fn name(name: Option<&str>) -> Name {
+    name.map_or(Name::NONE, Name::new)
+}

@@ -1,0 +1,102 @@
+//! How a Python thread blocks: detached from the interpreter, interruptible, told of deadlocks.
+
+use oneloom_wait::clock::Deadline;
+use oneloom_wait::graph::Deadlock;
+use oneloom_wait::inbox::Local;
+use oneloom_wait::owner::flag;
+use oneloom_wait::wait::{Call, Environment, Judgement, Stop, block};
+use pyo3::marker::Ungil;
+use pyo3::prelude::*;
+
+use crate::{errors, owner, port};
+
+/// What a blocked Python thread answers to the wait engine. Used while detached.
+struct PythonThread {
+    flags: u32,
+    /// What a signal handler raised.
+    raised: Option<PyErr>,
+}
+
+impl Environment for PythonThread {
+    fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    fn interrupted(&mut self) -> bool {
+        self.raised = Python::attach(|python| python.check_signals()).err();
+        self.raised.is_some()
+    }
+
+    fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
+        Judgement::Raise
+    }
+}
+
+/// Runs a call: attached while it need not wait, detached while it does. `None` when the deadline passed.
+///
+/// # Errors
+/// What a signal handler raised meanwhile, or `DeadlockError`.
+#[inline]
+pub fn wait<C>(
+    python: Python<'_>,
+    primitive: &C::Primitive,
+    call: &mut C,
+    deadline: impl FnOnce() -> PyResult<Deadline>,
+) -> PyResult<Option<C::Output>>
+where
+    C: Call + Ungil + Send,
+    C::Primitive: Sync,
+    C::Output: Send,
+{
+    if let Some(output) = notifying(python, || call.attempt(primitive)) {
+        return Ok(Some(output));
+    }
+    let deadline = deadline()?;
+    if deadline.remaining().is_some_and(|left| left.is_zero()) {
+        return Ok(None);
+    }
+    wait_detached(python, primitive, call, deadline)
+}
+
+#[cold]
+fn wait_detached<C>(
+    python: Python<'_>,
+    primitive: &C::Primitive,
+    call: &mut C,
+    deadline: Deadline,
+) -> PyResult<Option<C::Output>>
+where
+    C: Call + Ungil + Send,
+    C::Primitive: Sync,
+    C::Output: Send,
+{
+    owner::thread(python);
+    let flags = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
+    let mut environment = PythonThread { flags, raised: None };
+    let ended = python.detach(|| block(primitive, call, deadline, &mut environment));
+    match ended {
+        Ok(output) => Ok(Some(output)),
+        Err(Stop::TimedOut) => Ok(None),
+        Err(Stop::Interrupted) => Err(environment.raised.take().unwrap_or_else(|| {
+            pyo3::exceptions::PyRuntimeError::new_err("the wait was ended by its caller")
+        })),
+        Err(Stop::Deadlock(deadlock)) => {
+            Err(errors::DeadlockError::new_err(oneloom_sync::describe(&deadlock)))
+        }
+    }
+}
+
+/// Runs what may wake coroutines of the loop on this very thread, and tells that loop afterwards: cheaper
+/// than waking it from outside.
+#[inline]
+pub fn notifying<R>(python: Python<'_>, act: impl FnOnce() -> R) -> R {
+    if !port::in_use() {
+        return act();
+    }
+    let scope = Local::open();
+    let result = act();
+    if scope.finish() {
+        port::drain_soon(python);
+    }
+    result
+}

@@ -1,0 +1,119 @@
+//! Where wakes for one asyncio loop arrive: its inbox, and the futures that they are for.
+
+use std::collections::HashMap;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use oneloom_wait::inbox::{Inbox, LoopWaker};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::owner;
+
+static IN_USE: AtomicBool = AtomicBool::new(false);
+
+/// Whether any loop has a port: until then there is no coroutine to wake.
+#[inline]
+pub fn in_use() -> bool {
+    IN_USE.load(Ordering::Relaxed)
+}
+
+/// One loop's port. The loop holds it, as an attribute and as the reader of the inbox's bell.
+#[pyclass(frozen, module = "oneloom._native")]
+pub struct Port {
+    inbox: Arc<Inbox>,
+    futures: Mutex<Futures>,
+}
+
+#[derive(Default)]
+struct Futures {
+    last: u64,
+    /// Futures that coroutines await, by the token that resolves them.
+    waiting: HashMap<u64, Py<PyAny>>,
+}
+
+/// The running loop and its port.
+///
+/// # Errors
+/// `RuntimeError` where no asyncio loop runs.
+pub fn current(python: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Port>)> {
+    let running = owner::running_loop(python).ok_or_else(no_loop)?;
+    let name = intern!(python, "_oneloom_port");
+    if let Ok(port) = running.getattr(name) {
+        return Ok((running, port.cast_into()?));
+    }
+    let port = Bound::new(python, Port { inbox: Arc::new(Inbox::new()?), futures: Mutex::default() })?;
+    let bell = port.get().inbox.bell().as_raw_fd();
+    running.call_method1(intern!(python, "add_reader"), (bell, port.getattr("drain")?))?;
+    running.setattr(name, &port)?;
+    IN_USE.store(true, Ordering::Relaxed);
+    Ok((running, port))
+}
+
+/// What an `_async` call says where no asyncio loop runs.
+pub fn no_loop() -> PyErr {
+    PyRuntimeError::new_err(
+        "no running asyncio event loop: await this from a coroutine that asyncio runs (oneloom.run(main()), \
+         asyncio.run), or use the blocking call without _async",
+    )
+}
+
+impl Port {
+    fn futures(&self) -> std::sync::MutexGuard<'_, Futures> {
+        self.futures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A waker that resolves `future` on its loop, and the token to [`Port::forget`] it by.
+    pub fn waker(&self, future: Py<PyAny>) -> (Waker, u64) {
+        let mut futures = self.futures();
+        futures.last += 1;
+        let token = futures.last;
+        futures.waiting.insert(token, future);
+        (Arc::new(LoopWaker { inbox: self.inbox.clone(), token }).into(), token)
+    }
+
+    /// Forgets a future that nobody awaits any more.
+    pub fn forget(&self, token: u64) {
+        let future = self.futures().waiting.remove(&token);
+        drop(future);
+    }
+}
+
+#[pymethods]
+impl Port {
+    /// Resolves the futures whose wakes have arrived.
+    fn drain(&self, python: Python<'_>) -> PyResult<()> {
+        let mut tokens = Vec::new();
+        self.inbox.drain(&mut tokens);
+        for token in tokens {
+            let future = self.futures().waiting.remove(&token);
+            if let Some(future) = future {
+                resolve(future.bind(python))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Resolves a future that was not cancelled.
+pub fn resolve(future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let python = future.py();
+    if !future.call_method0(intern!(python, "done"))?.is_truthy()? {
+        future.call_method1(intern!(python, "set_result"), (python.None(),))?;
+    }
+    Ok(())
+}
+
+/// Lets the loop that runs on this thread drain its inbox in its next round.
+#[cold]
+pub fn drain_soon(python: Python<'_>) {
+    let soon = current(python).and_then(|(running, port)| {
+        running.call_method1(intern!(python, "call_soon"), (port.getattr(intern!(python, "drain"))?,))
+    });
+    if let Err(error) = soon {
+        error.write_unraisable(python, None);
+    }
+}

@@ -1,0 +1,233 @@
+//! How a coroutine waits: an awaitable that drives one call of one primitive.
+//!
+//! Awaited, it polls the call; while that is pending it awaits a plain asyncio future, which the loop's port
+//! resolves. A cancellation arrives as `throw`, and gives the call up before it goes on.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use oneloom_wait::wait::{Call, Handle, Primitive, Waiting as CallFuture};
+use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
+use pyo3::PyClass;
+use pyo3::prelude::*;
+
+use crate::environment::notifying;
+use crate::port::{self, Port};
+
+/// A call as the awaitable sees it.
+trait AsyncCall: Send + Sync {
+    fn poll(&mut self, python: Python<'_>, context: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>>;
+    fn expire(&mut self, python: Python<'_>) -> PyResult<Py<PyAny>>;
+    fn cancel(&mut self);
+}
+
+/// Keeps a primitive that stands in a Python object.
+pub struct Held<T: PyClass>(pub Py<T>);
+
+/// A frozen class around one primitive.
+pub trait Holds {
+    /// The primitive.
+    type Primitive: Primitive;
+    /// It.
+    fn raw(&self) -> &Self::Primitive;
+}
+
+// SAFETY: a frozen class's content stays where it is while the reference that `Held` owns lives.
+unsafe impl<T> Handle for Held<T>
+where
+    T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync + Holds,
+{
+    type Primitive = T::Primitive;
+
+    fn primitive(&self) -> &T::Primitive {
+        self.0.get().raw()
+    }
+}
+
+/// A call with the words for its ends.
+struct Spoken<H, C, Ok, Late>
+where
+    H: Handle<Primitive = C::Primitive>,
+    C: Call,
+{
+    future: Pin<Box<CallFuture<H, C>>>,
+    finish: Ok,
+    late: Late,
+}
+
+// SAFETY: reached through `&mut` only.
+unsafe impl<H, C, Ok, Late> Sync for Spoken<H, C, Ok, Late>
+where
+    H: Handle<Primitive = C::Primitive>,
+    C: Call,
+{
+}
+
+impl<H, C, Ok, Late> AsyncCall for Spoken<H, C, Ok, Late>
+where
+    H: Handle<Primitive = C::Primitive> + Send,
+    C: Call + Send,
+    Ok: Fn(Python<'_>, C::Output) -> PyResult<Py<PyAny>> + Send,
+    Late: Fn(Python<'_>) -> PyResult<Py<PyAny>> + Send,
+{
+    fn poll(&mut self, python: Python<'_>, context: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        self.future.as_mut().poll(context).map(|output| (self.finish)(python, output))
+    }
+
+    fn expire(&mut self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.future.as_mut().expire() {
+            Result::Ok(output) => (self.finish)(python, output),
+            Err(_) => (self.late)(python),
+        }
+    }
+
+    fn cancel(&mut self) {
+        self.future.as_mut().cancel();
+    }
+}
+
+/// What an `_async` method awaits where it has to wait.
+#[pyclass(module = "oneloom._native")]
+pub struct Waiting {
+    call: Box<dyn AsyncCall>,
+    running: Py<PyAny>,
+    port: Py<Port>,
+    /// The future that is awaited now, and its token.
+    awaited: Option<(Py<PyAny>, u64)>,
+    timeout: Option<f64>,
+    /// The timer's handle.
+    timer: Option<Py<PyAny>>,
+    expired: bool,
+}
+
+use std::future::Future;
+
+impl Waiting {
+    /// An awaitable for `call`. `finish` makes its result; `late` says what a passed timeout gives or raises.
+    pub fn new<H, C>(
+        python: Python<'_>,
+        handle: H,
+        call: C,
+        timeout: Option<f64>,
+        finish: impl Fn(Python<'_>, C::Output) -> PyResult<Py<PyAny>> + Send + 'static,
+        late: impl Fn(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Self>
+    where
+        H: Handle<Primitive = C::Primitive> + Send + 'static,
+        C: Call + Send + 'static,
+    {
+        let (running, port) = port::current(python)?;
+        let future = Box::pin(CallFuture::new(handle, call));
+        Ok(Self {
+            call: Box::new(Spoken { future, finish, late }),
+            running: running.unbind(),
+            port: port.unbind(),
+            awaited: None,
+            timeout,
+            timer: None,
+            expired: false,
+        })
+    }
+
+    fn stop_waiting(&mut self, python: Python<'_>) {
+        if let Some((_, token)) = self.awaited.take() {
+            self.port.get().forget(token);
+        }
+        if let Some(timer) = self.timer.take() {
+            // Cancelling a timer that has fired is allowed and does nothing.
+            let _ = timer.call_method0(python, intern!(python, "cancel"));
+        }
+    }
+
+    fn end(&mut self, python: Python<'_>, result: PyResult<Py<PyAny>>) -> PyErr {
+        self.stop_waiting(python);
+        match result {
+            Ok(value) => PyStopIteration::new_err((value,)),
+            Err(error) => error,
+        }
+    }
+}
+
+#[pymethods]
+impl Waiting {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let python = slf.py();
+        let mut this = slf.borrow_mut();
+        if let Some((_, token)) = this.awaited.take() {
+            this.port.get().forget(token);
+        }
+        if this.expired {
+            let result = this.call.expire(python);
+            return Err(this.end(python, result));
+        }
+        let future = this.running.call_method0(python, intern!(python, "create_future"))?;
+        let (waker, token) = this.port.get().waker(future.clone_ref(python));
+        this.awaited = Some((future.clone_ref(python), token));
+        let mut context = Context::from_waker(&waker);
+        let polled = notifying(python, || this.call.poll(python, &mut context));
+        if let Poll::Ready(result) = polled {
+            return Err(this.end(python, result));
+        }
+        if let Some(timeout) = this.timeout.take() {
+            let timer = this.running.call_method1(
+                python,
+                intern!(python, "call_later"),
+                (timeout.max(0.0), slf.getattr(intern!(python, "_expire"))?),
+            )?;
+            this.timer = Some(timer);
+        }
+        future.setattr(python, intern!(python, "_asyncio_future_blocking"), true)?;
+        Ok(future)
+    }
+
+    fn send(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        Self::__next__(slf)
+    }
+
+    /// A cancellation, or whatever else is thrown into the coroutine: gives up, passes on, and lets it go on.
+    #[pyo3(signature = (kind, value=None, traceback=None))]
+    fn throw(
+        slf: &Bound<'_, Self>,
+        kind: Bound<'_, PyAny>,
+        value: Option<Bound<'_, PyAny>>,
+        traceback: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = traceback;
+        Self::close(slf);
+        let error = match value {
+            Some(value) if !value.is_none() => value,
+            _ if kind.is_instance_of::<pyo3::types::PyType>() => kind.call0()?,
+            _ => kind,
+        };
+        Err(PyErr::from_value(error))
+    }
+
+    fn close(slf: &Bound<'_, Self>) {
+        let python = slf.py();
+        let mut this = slf.borrow_mut();
+        notifying(python, || this.call.cancel());
+        this.stop_waiting(python);
+    }
+
+    /// The timer's callback.
+    fn _expire(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let future = {
+            let mut this = slf.borrow_mut();
+            this.expired = true;
+            this.awaited.as_ref().map(|(future, _)| future.clone_ref(slf.py()))
+        };
+        match future {
+            Some(future) => port::resolve(future.bind(slf.py())),
+            None => Ok(()),
+        }
+    }
+}
