@@ -173,8 +173,10 @@ impl WaiterList {
     }
 
     /// Who is next.
+    #[inline]
     pub fn front(&self) -> Option<Waiting> {
-        self.iter().next()
+        // Asking for the time costs as much as all else here, so only where somebody waits.
+        if self.is_empty() { None } else { self.iter().next() }
     }
 
     /// Those who wait, first come first.
@@ -315,21 +317,22 @@ impl Wake {
 pub struct Wakes {
     /// Nearly every notification wakes one; more than that are put aside on the heap.
     first: Option<Wake>,
-    more: Vec<Wake>,
+    #[expect(clippy::box_collection, reason = "a null check instead of a vector's three words")]
+    more: Option<Box<Vec<Wake>>>,
 }
 
 impl Wakes {
     /// Nobody is to be woken yet.
     #[inline]
     pub const fn new() -> Self {
-        Self { first: None, more: Vec::new() }
+        Self { first: None, more: None }
     }
 
     fn push(&mut self, wake: Wake) {
         if self.first.is_none() {
             self.first = Some(wake);
         } else {
-            self.more.push(wake);
+            self.more.get_or_insert_default().push(wake);
         }
     }
 
@@ -343,7 +346,7 @@ impl Drop for Wakes {
     fn drop(&mut self) {
         if let Some(wake) = self.first.take() {
             wake.fire();
-            self.more.drain(..).for_each(Wake::fire);
+            self.more.take().into_iter().flat_map(|more| *more).for_each(Wake::fire);
         }
     }
 }
