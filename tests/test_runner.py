@@ -182,8 +182,7 @@ def test_compiled_program(tmp_path):
 )
 @pytest.mark.parametrize("program", ["warned.py", "identity.py", "failure.py"])
 def test_interpreter_options_keep_their_meaning(options, program):
-    if options != ["-X", "dev"] or program != "warned.py":  # In dev mode the runner's own frames are warned about too.
-        compare([program], options=options)
+    compare([program], options=options)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

@@ -189,8 +189,9 @@ def _give_recursion_back(calls_from_c: int = 0) -> None:
 
     To be called by the function that starts the program, right before it does so.
     """
-    depth, frame = 0, sys._getframe(1)
-    while frame is not None:
+    depth = 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
         depth, frame = depth + 1, frame.f_back
     if sys.version_info < (3, 12):
         depth += 1 + calls_from_c  # Calls of `exec` counted as well; runpy made one.

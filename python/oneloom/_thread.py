@@ -148,7 +148,7 @@ class Thread(threading.Thread):
             if own_run is None:
                 del self.run
             else:
-                self.run = own_run
+                self.run = own_run  # type: ignore[method-assign]
             if isinstance(outcome.error, SystemExit):
                 # The quiet way to end a thread: nobody reads its traceback, whose frames would keep the thread alive.
                 outcome.error.__traceback__ = None
@@ -196,7 +196,8 @@ class Thread(threading.Thread):
 
     def __may_have_to_wait(self) -> bool:
         super().join(0)  # Raises what is to be raised for a thread that can't be joined.
-        return self.is_alive()
+        # The main thread, under the runner, was never started: it is waited for as ever.
+        return self.__outcome is not None and self.is_alive()
 
     def __ended_with(self) -> Any:
         outcome = self.__started()

@@ -6,7 +6,7 @@ The module's state (who is alive, `excepthook`, what runs at exit) is kept in th
 
 from __future__ import annotations
 
-import sys as _sys
+import sys
 import threading as _original
 from threading import (
     TIMEOUT_MAX,
@@ -43,7 +43,7 @@ __all__ = [
     "getprofile", "get_native_id",
 ]
 
-if _sys.version_info >= (3, 12):
+if sys.version_info >= (3, 12):
     from threading import setprofile_all_threads, settrace_all_threads
 
     __all__ += ["setprofile_all_threads", "settrace_all_threads"]

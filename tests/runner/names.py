@@ -13,4 +13,5 @@ data.value = 1
 thread = Thread(target=lambda: print(hasattr(data, "value")))
 thread.start()
 thread.join()
+print(isinstance(main_thread(), Thread), type(main_thread()).__mro__[-1], repr(here).partition(",")[0])
 print(threading._active[get_ident()] is here, callable(threading._register_atexit), threading._dangling is not None)

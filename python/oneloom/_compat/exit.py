@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import sys
 import threading
 
 TYPE_CHECKING = False
@@ -27,10 +28,11 @@ def call_before_last_joins(function: Callable[[], None]) -> None:
 @contextlib.contextmanager
 def main_thread_counts_as_ended() -> Iterator[None]:
     """Let threads join the main thread, which at exit has nothing left to do but to wait for them."""
-    main: Any = threading.main_thread()
-    if threading.current_thread() is not main:
+    if threading.current_thread() is not threading.main_thread():
         yield
-    elif hasattr(main, "_handle"):
+        return
+    main: Any = threading.main_thread()
+    if sys.version_info >= (3, 13):
         main._handle._set_done()  # `threading._shutdown` does it once more, without harm.
         yield
     else:

@@ -33,6 +33,17 @@ def install() -> None:
     for name, act in _AFTER_IMPORT.items():
         if name in sys.modules:
             act(name)
+    _adopt_main_thread()
+
+
+def _adopt_main_thread() -> None:
+    # It was there before: `isinstance(threading.main_thread(), threading.Thread)` has to hold all the same.
+    import oneloom.threading as threading
+
+    main = threading.main_thread()
+    if not isinstance(main, threading.Thread):
+        kind = type(main)
+        main.__class__ = type(kind.__name__, (kind, threading.Thread), {"__module__": kind.__module__})
 
 
 def _replace(name: str) -> None:
@@ -76,7 +87,7 @@ class _Finder:
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
                 if spec.loader is not None:
-                    spec.loader = _Loader(spec.loader)  # type: ignore[arg-type]
+                    spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
                 return spec
         return None
 

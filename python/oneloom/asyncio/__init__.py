@@ -10,8 +10,16 @@ import sys as _sys
 from asyncio import *
 
 from oneloom._compat.mirror import mirror as _mirror
-from oneloom.asyncio.locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
-from oneloom.asyncio.queues import LifoQueue, PriorityQueue, Queue, QueueShutDown
+from oneloom.asyncio.locks import (  # type: ignore[assignment]
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    Lock,
+    Semaphore,
+)
+from oneloom.asyncio.queues import LifoQueue, PriorityQueue, Queue  # type: ignore[assignment]
+from oneloom.asyncio.queues import QueueShutDown as QueueShutDown
 
 __all__ = sorted({*_original.__all__, "QueueShutDown"})
 

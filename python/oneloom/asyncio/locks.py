@@ -11,14 +11,25 @@ from asyncio.mixins import _LoopBoundMixin
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 __all__ = ["Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"]
 
 _T = TypeVar("_T")
 
 
-class _Line(_LoopBoundMixin):  # type: ignore[misc]
+class OfOneLoop(_LoopBoundMixin):
+    """What belongs to the event loop that it is first waited for on, and refuses any other."""
+
+    if TYPE_CHECKING:
+
+        def _get_loop(self) -> AbstractEventLoop: ...
+
+
+class _Line(OfOneLoop):
     """Coroutines of one event loop that stand in line, first come, first served.
 
     A coroutine leaves the line only when it runs again, so a place whose future is done but still in `_waiters`
@@ -316,7 +327,7 @@ class _Phase(enum.Enum):
     BROKEN = "broken"
 
 
-class Barrier(_LoopBoundMixin):  # type: ignore[misc]
+class Barrier(OfOneLoop):
     """A point that a fixed number of tasks reach together: `asyncio.Barrier`.
 
     `async with barrier as index` waits and gives this task's index. ValueError for fewer than one party.

@@ -6,30 +6,29 @@ threads and coroutines takes `oneloom.Queue` and its kin.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
+import sys
 from asyncio import CancelledError, Future, QueueEmpty, QueueFull
-from asyncio.mixins import _LoopBoundMixin
 from collections import deque
 from collections.abc import Callable
 from types import GenericAlias
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from oneloom.asyncio.locks import Event
+from oneloom.asyncio.locks import Event, OfOneLoop
 
 __all__ = ["Queue", "LifoQueue", "PriorityQueue", "QueueFull", "QueueEmpty", "QueueShutDown"]
 
 _T = TypeVar("_T")
 
-if hasattr(asyncio, "QueueShutDown"):
-    QueueShutDown: type[Exception] = asyncio.QueueShutDown
+if sys.version_info >= (3, 13):
+    from asyncio import QueueShutDown
 else:
 
-    class QueueShutDown(Exception):  # type: ignore[no-redef]
+    class QueueShutDown(Exception):
         """Raised by `put` on a queue that was shut down, and by `get` once it is empty as well."""
 
 
-class Queue(_LoopBoundMixin, Generic[_T]):  # type: ignore[misc]
+class Queue(OfOneLoop, Generic[_T]):
     """First in, first out, for the tasks of one event loop: `asyncio.Queue`.
 
     With `maxsize` above zero `put` waits while that many items are inside. A subclass may keep the items
@@ -76,7 +75,8 @@ class Queue(_LoopBoundMixin, Generic[_T]):  # type: ignore[misc]
     def __str__(self) -> str:
         return f"<{type(self).__name__} {self._format()}>"
 
-    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[assignment]
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(GenericAlias)
 
     def _format(self) -> str:
         parts = [f"maxsize={self._maxsize!r}"]
