@@ -3,6 +3,8 @@
 pub mod line;
 pub mod mutex;
 pub mod queue;
+pub mod reentrant;
 
 pub use line::{Counters, Line, Name};
 pub use mutex::{LockCall, RawMutex, ReleaseError};
+pub use reentrant::{RawReentrantMutex, ReentrantLockCall};

@@ -34,6 +34,8 @@ pub struct RawMutex {
     state: AtomicU64,
     line: Gate<Line>,
     name: Name,
+    /// Behind a second reference because a `str`'s own would not fit the cache line.
+    kind: &'static &'static str,
 }
 
 #[cfg(not(any(loom, shuttle)))]
@@ -62,7 +64,14 @@ impl RawMutex {
     const_unless_modelled! {
         /// An unlocked mutex.
         pub fn new(name: Name) -> Self {
-            Self { state: AtomicU64::new(0), line: Gate::new(Line::new()), name }
+            Self::of_kind(name, &"Mutex")
+        }
+    }
+
+    const_unless_modelled! {
+        /// An unlocked mutex that a report calls by another word: `&"Lock"`.
+        pub fn of_kind(name: Name, kind: &'static &'static str) -> Self {
+            Self { state: AtomicU64::new(0), line: Gate::new(Line::new()), name, kind }
         }
     }
 
@@ -140,6 +149,18 @@ impl RawMutex {
         }
     }
 
+    /// Frees what was handed over to `owner`, who does not want it. A hold without a scope may have been
+    /// released by somebody else meanwhile, and be another's.
+    fn take_back(&self, owner: Owner) {
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & LOCKED != 0 && Owner::from_bits(state >> OWNER_SHIFT) == owner {
+            match self.state.compare_exchange_weak(state, state & PARKED, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => state = now,
+            }
+        }
+    }
+
     /// Whether somebody holds it.
     #[inline]
     pub fn is_locked(&self) -> bool {
@@ -173,7 +194,7 @@ impl RawMutex {
 
 impl Resource for RawMutex {
     fn kind(&self) -> &'static str {
-        "Mutex"
+        self.kind
     }
 
     fn name(&self) -> Option<&str> {
@@ -258,8 +279,7 @@ impl Call for LockCall {
     fn withdraw(&mut self, mutex: &RawMutex, line: &mut Line, notice: Notice, wakes: &mut Wakes) {
         line.count_withdrawal();
         if let Notice::Granted(_) = notice {
-            // Handed over and not wanted: free it, with the others still in line.
-            mutex.state.fetch_and(PARKED, Ordering::Release);
+            mutex.take_back(self.owner);
         }
         if line.waiters.is_empty() {
             mutex.state.fetch_and(!PARKED, Ordering::Relaxed);
