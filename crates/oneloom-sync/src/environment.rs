@@ -2,6 +2,7 @@
 //! certainly never end panics, as locking a mutex twice may in the standard library.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::{Certainty, Deadlock, Edge};
@@ -24,28 +25,52 @@ impl Environment for Plain {
 ///
 /// # Panics
 /// In a certain deadlock.
+#[inline]
+#[track_caller]
 pub(crate) fn wait<C: Call>(primitive: &C::Primitive, call: &mut C) -> C::Output {
     match block(primitive, call, Deadline::Never, &mut Plain) {
         Ok(output) => output,
-        Err(Stop::Deadlock(deadlock)) => panic!("{}", describe(&deadlock)),
-        Err(Stop::TimedOut | Stop::Interrupted) => {
-            unreachable!("a wait without a deadline and without interruptions")
-        }
+        Err(stop) => refuse(&stop),
     }
 }
 
-/// Runs a call until it has its result or the deadline passes.
-pub(crate) fn wait_until<C: Call>(
+#[cold]
+#[track_caller]
+fn refuse(stop: &Stop) -> ! {
+    let Stop::Deadlock(deadlock) = stop else {
+        unreachable!("a wait without a deadline and without interruptions")
+    };
+    let remedy = match deadlock.steps.len() {
+        _ if deadlock.holder_ended => {
+            "a guard was leaked (mem::forget): nobody can release it any more"
+        }
+        1 => "drop the guard before locking again, or use a ReentrantMutex",
+        _ => {
+            "take the locks in the same order everywhere, or wait with a _timeout call, which gives up"
+        }
+    };
+    panic!("{}\n  help: {remedy}", describe(deadlock))
+}
+
+/// Runs a call until it has its result or the timeout is over.
+#[inline]
+pub(crate) fn wait_for<C: Call>(
     primitive: &C::Primitive,
     call: &mut C,
-    deadline: Deadline,
+    timeout: Duration,
 ) -> Option<C::Output> {
-    block(primitive, call, deadline, &mut Plain).ok()
+    // Most calls need no clock.
+    match call.attempt(primitive) {
+        Some(output) => Some(output),
+        None => block(primitive, call, Deadline::after(Some(timeout)), &mut Plain).ok(),
+    }
 }
 
 /// A deadlock in words: a line for each participant, who waits for what and who holds it.
 pub fn describe(deadlock: &Deadlock) -> String {
     let mut text = String::from(match deadlock.certainty {
+        Certainty::Certain if deadlock.holder_ended => "deadlock: this wait can never end",
+        Certainty::Certain if deadlock.steps.len() == 1 => "deadlock: it waits for itself",
         Certainty::Certain => "deadlock: these wait for each other for ever",
         Certainty::Suspected => "suspected deadlock: these wait for each other",
         Certainty::Quiescent => "deadlock: nothing in this process can move any more",
@@ -68,10 +93,20 @@ pub fn describe(deadlock: &Deadlock) -> String {
     text
 }
 
-fn name(owner: Owner) -> String {
+/// An owner in words.
+pub(crate) fn name(owner: Owner) -> String {
     match registry().kind(owner) {
-        Kind::Thread => format!("thread {}", registry().native_thread(owner)),
-        Kind::Task => format!("task {:?}", owner),
-        Kind::Free => format!("{owner:?}"),
+        Kind::Thread => thread_name(registry().native_thread(owner)),
+        Kind::Task => format!("task {owner:?}"),
+        Kind::Free if owner.is_somebody() => String::from("a thread"),
+        Kind::Free => String::from("an async task"),
+    }
+}
+
+/// A thread's name as the kernel keeps it (15 bytes of it), and its number.
+fn thread_name(native: u32) -> String {
+    match std::fs::read_to_string(format!("/proc/self/task/{native}/comm")) {
+        Ok(name) => format!("thread '{}' ({native})", name.trim_end()),
+        Err(_) => format!("thread {native}"),
     }
 }

@@ -10,7 +10,20 @@
 
 #![deny(unsafe_code)]
 
+mod cell;
 mod environment;
+mod mutex;
+mod queue;
+mod queue_error;
 pub mod raw;
+mod simple_queue;
+mod statistics;
 
 pub use environment::describe;
+pub use mutex::{AsyncMutexGuard, Mutex, MutexGuard};
+pub use queue::{Iter, LifoQueue, Queue, QueueOf};
+pub use queue_error::{GetError, PutError, ShutDown};
+pub use raw::Counters;
+pub use raw::queue::{Fifo, Lifo, QueueStatistics, Store};
+pub use simple_queue::SimpleQueue;
+pub use statistics::Statistics;
