@@ -7,6 +7,9 @@ use oneloom_wait::clock::Deadline;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 
+/// Seconds, or no limit.
+pub type Timeout = Option<f64>;
+
 /// The longest timeout in seconds, as `threading.TIMEOUT_MAX` has it: what fits 63 bits of nanoseconds.
 const LONGEST: f64 = 9_223_372_036.0;
 
@@ -16,7 +19,7 @@ pub fn seconds(timeout: f64) -> Duration {
 }
 
 /// What a lock's `acquire(blocking, timeout)` means. Without blocking the deadline is over at once.
-pub fn lock_deadline(blocking: bool, timeout: Option<f64>) -> PyResult<Deadline> {
+pub fn lock_deadline(blocking: bool, timeout: Timeout) -> PyResult<Deadline> {
     match (blocking, timeout) {
         (true, None) => Ok(Deadline::Never),
         (true, Some(timeout)) if timeout == -1.0 => Ok(Deadline::Never),
@@ -36,7 +39,7 @@ pub fn lock_deadline(blocking: bool, timeout: Option<f64>) -> PyResult<Deadline>
 }
 
 /// What a queue's `block` and `timeout` mean.
-pub fn queue_deadline(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
+pub fn queue_deadline(block: bool, timeout: Timeout) -> PyResult<Deadline> {
     match timeout {
         _ if !block => Ok(Deadline::after(Some(Duration::ZERO))),
         None => Ok(Deadline::Never),
@@ -46,7 +49,7 @@ pub fn queue_deadline(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
 }
 
 /// A timeout for which anything below zero is over at once, as for `Event.wait`.
-pub fn lenient_deadline(timeout: Option<f64>) -> Deadline {
+pub fn lenient_deadline(timeout: Timeout) -> Deadline {
     Deadline::after(timeout.map(seconds))
 }
 

@@ -1,6 +1,6 @@
 //! The one table of exceptions: the standard library's own wherever it has one.
 
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyRuntimeWarning};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -18,11 +18,32 @@ pyo3::create_exception!(
     "A wait that perhaps can never end: somebody outside may still help, so nothing is raised."
 );
 
+pyo3::create_exception!(
+    oneloom.queue,
+    OwnShutDown,
+    PyException,
+    "Raised when put or get is called on a queue that was shut down."
+);
+
 /// Adds oneloom's own exceptions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let python = module.py();
+    let standard = python.import("queue")?.getattr("ShutDown");
+    let shut_down = standard.unwrap_or_else(|_| {
+        let own = python.get_type::<OwnShutDown>().into_any();
+        // The name under which the standard library knows it from 3.13 on.
+        let _ = own.setattr("__name__", "ShutDown").and_then(|()| own.setattr("__qualname__", "ShutDown"));
+        own
+    });
+    module.add("ShutDown", shut_down)?;
     module.add("DeadlockError", python.get_type::<DeadlockError>())?;
     module.add("DeadlockWarning", python.get_type::<DeadlockWarning>())
+}
+
+/// `class[item]`, for annotations.
+pub fn generic_alias(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let alias = class.py().import("types")?.getattr("GenericAlias")?;
+    Ok(alias.call1((class, item))?.unbind())
 }
 
 /// An exception class that is imported when it is first raised.
@@ -56,6 +77,6 @@ pub static EMPTY: Imported = Imported::new("queue", "Empty");
 /// `queue.Full`.
 pub static FULL: Imported = Imported::new("queue", "Full");
 /// `queue.ShutDown`, or oneloom's own where the standard library has none.
-pub static SHUT_DOWN: Imported = Imported::new("oneloom.queue", "ShutDown");
+pub static SHUT_DOWN: Imported = Imported::new("oneloom._native", "ShutDown");
 /// `threading.BrokenBarrierError`.
 pub static BROKEN_BARRIER: Imported = Imported::new("threading", "BrokenBarrierError");

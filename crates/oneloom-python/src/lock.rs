@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use crate::arguments::{lock_deadline, name};
 use crate::environment::{notifying, wait};
 use crate::owner;
+use crate::port;
 use crate::waiting::{Held, Holds, Waiting};
 
 /// Whose the holds are, and who may end them.
@@ -102,9 +103,7 @@ impl Lock {
 
     #[pyo3(signature = (scoped))]
     fn _acquire_now(&self, python: Python<'_>, scoped: bool) -> PyResult<bool> {
-        if owner::running_loop(python).is_none() {
-            return Err(crate::port::no_loop());
-        }
+        port::require_loop(python)?;
         let call = self.call(python, scoped);
         Ok(self.raw.try_lock(call.owner, call.scoped))
     }
@@ -116,15 +115,8 @@ impl Lock {
             lock_deadline(true, Some(timeout))?;
         }
         let call = slf.get().call(python, scoped);
-        let bool = |python: Python<'_>, value: bool| Ok(value.into_pyobject(python)?.to_owned().into_any().unbind());
-        Waiting::new(
-            python,
-            Held(slf.clone().unbind()),
-            call,
-            timeout.filter(|timeout| *timeout != -1.0),
-            move |python, ()| bool(python, true),
-            move |python| bool(python, false),
-        )
+        let timeout = timeout.filter(|timeout| *timeout != -1.0);
+        Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, timeout, |()| true)
     }
 
     #[getter]

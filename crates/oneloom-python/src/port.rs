@@ -61,6 +61,12 @@ pub fn no_loop() -> PyErr {
     )
 }
 
+/// What an `_async` call asks first, even where it need not wait.
+#[inline]
+pub fn require_loop(python: Python<'_>) -> PyResult<()> {
+    owner::running_loop(python).map(drop).ok_or_else(no_loop)
+}
+
 impl Port {
     fn futures(&self) -> std::sync::MutexGuard<'_, Futures> {
         self.futures.lock().unwrap_or_else(PoisonError::into_inner)

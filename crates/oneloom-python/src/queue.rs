@@ -1,90 +1,503 @@
-//! The queues.
+//! The queues: one class for every order, as the standard library has them, and `SimpleQueue`.
+//!
+//! What differs between the orders stands behind [`Flavour`]; for those that compare items see `priority`.
 
-use oneloom_sync::raw::queue::{Fifo, GetCall, Lifo, PutCall, RawQueue, Store};
+use std::sync::Arc;
+
+use oneloom_sync::raw::queue::{
+    Fifo, GetCall, JoinCall, Lifo, PutCall, QueueStatistics, RawQueue, ShutDown, Store, TooManyDone,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyType};
 
-use crate::arguments::{name, queue_deadline};
-use crate::environment::wait;
+use crate::arguments::{lenient_deadline, name, queue_deadline, Timeout};
+use crate::environment::{notifying, wait};
 use crate::errors;
-use crate::waiting::{Held, Holds, Waiting};
+use crate::port;
+use crate::waiting::Waiting;
 
-type Item = Py<PyAny>;
+/// What queues hold.
+pub type Item = Py<PyAny>;
 
-fn put<S: Store<Item = Item>>(
-    python: Python<'_>,
-    raw: &RawQueue<S>,
-    item: Item,
-    block: bool,
-    timeout: Option<f64>,
-) -> PyResult<()>
-where
-    S: Send,
-{
-    let mut call = PutCall::<S>::new(item);
-    match wait(python, raw, &mut call, || queue_deadline(block, timeout))? {
+/// What a queue of one order can do.
+pub trait Flavour: Send + Sync {
+    /// Puts an item, or raises `Full` or `ShutDown`.
+    fn put(&self, python: Python<'_>, item: Item, block: bool, timeout: Timeout) -> PyResult<()>;
+    /// Gets an item, or raises `Empty` or `ShutDown`.
+    fn get(&self, python: Python<'_>, block: bool, timeout: Timeout) -> PyResult<Item>;
+    /// Puts an item if there is a place; false if there is none.
+    fn put_now(&self, python: Python<'_>, item: &Item) -> PyResult<bool>;
+    /// Gets an item if there is one.
+    fn get_now(&self, python: Python<'_>) -> PyResult<Option<Item>>;
+    /// An awaitable that puts an item.
+    fn put_later(self: Arc<Self>, python: Python<'_>, item: Item, timeout: Timeout) -> PyResult<Waiting>;
+    /// An awaitable that gets an item.
+    fn get_later(self: Arc<Self>, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting>;
+    /// Waits until all work is done; false when the time is over.
+    fn join(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool>;
+    /// An awaitable that waits until all work is done.
+    fn join_later(self: Arc<Self>, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting>;
+    /// Reports an item as done.
+    fn task_done(&self) -> Result<(), TooManyDone>;
+    /// Shuts the queue down; returns the items that nobody is to get.
+    fn shut_down(&self, immediate: bool) -> Vec<Item>;
+    /// Takes every item out without telling anybody.
+    fn clear(&self) -> Vec<Item>;
+    /// Shows every item to the garbage collector.
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+    /// Lengths and limits.
+    fn figures(&self) -> Figures<'_>;
+    /// Slow-path events.
+    fn statistics(&self) -> QueueStatistics;
+}
+
+/// What a queue shows of itself.
+pub struct Figures<'a> {
+    length: usize,
+    maxsize: usize,
+    unfinished: usize,
+    is_shut_down: bool,
+    name: Option<&'a str>,
+}
+
+impl<'a> Figures<'a> {
+    /// The figures of a state machine.
+    pub fn of<S: Store>(raw: &'a RawQueue<S>) -> Self {
+        Self {
+            length: raw.len(),
+            maxsize: raw.maxsize(),
+            unfinished: raw.unfinished(),
+            is_shut_down: raw.is_shut_down(),
+            name: raw.given_name(),
+        }
+    }
+}
+
+/// What a put gives: nothing, or an error.
+pub fn put_result(python: Python<'_>, output: Option<Result<(), ShutDown>>) -> PyResult<()> {
+    match output {
         Some(Ok(())) => Ok(()),
-        Some(Err(_)) => Err(errors::SHUT_DOWN.error(python)),
+        Some(Err(ShutDown)) => Err(errors::SHUT_DOWN.error(python)),
         None => Err(errors::FULL.error(python)),
     }
 }
 
-fn get<S: Store<Item = Item>>(
-    python: Python<'_>,
-    raw: &RawQueue<S>,
-    block: bool,
-    timeout: Option<f64>,
-) -> PyResult<Item> {
-    let mut call = GetCall::<S>::default();
-    match wait(python, raw, &mut call, || queue_deadline(block, timeout))? {
+/// What a get gives: an item, or an error.
+pub fn get_result<T>(python: Python<'_>, output: Option<Result<T, ShutDown>>) -> PyResult<T> {
+    match output {
         Some(Ok(item)) => Ok(item),
-        Some(Err(_)) => Err(errors::SHUT_DOWN.error(python)),
+        Some(Err(ShutDown)) => Err(errors::SHUT_DOWN.error(python)),
         None => Err(errors::EMPTY.error(python)),
     }
 }
 
-macro_rules! queue_class {
-    ($class:ident, $store:ty) => {
-        /// A queue.
-        #[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
-        pub struct $class {
-            raw: RawQueue<$store>,
+/// Over at once.
+const NOW: (bool, Timeout) = (false, None);
+
+impl<S: Store<Item = Item> + 'static> Flavour for RawQueue<S> {
+    #[inline]
+    fn put(&self, python: Python<'_>, item: Item, block: bool, timeout: Timeout) -> PyResult<()> {
+        let mut call = PutCall::<S>::new(item);
+        put_result(python, wait(python, self, &mut call, || queue_deadline(block, timeout))?)
+    }
+
+    #[inline]
+    fn get(&self, python: Python<'_>, block: bool, timeout: Timeout) -> PyResult<Item> {
+        let mut call = GetCall::<S>::default();
+        get_result(python, wait(python, self, &mut call, || queue_deadline(block, timeout))?)
+    }
+
+    fn put_now(&self, python: Python<'_>, item: &Item) -> PyResult<bool> {
+        let mut call = PutCall::<S>::new(item.clone_ref(python));
+        match wait(python, self, &mut call, || queue_deadline(NOW.0, NOW.1))? {
+            None => Ok(false),
+            ended => put_result(python, ended).map(|()| true),
         }
-        impl Holds for $class {
-            type Primitive = RawQueue<$store>;
-            fn raw(&self) -> &RawQueue<$store> {
-                &self.raw
-            }
+    }
+
+    fn get_now(&self, python: Python<'_>) -> PyResult<Option<Item>> {
+        match wait(python, self, &mut GetCall::<S>::default(), || queue_deadline(NOW.0, NOW.1))? {
+            None => Ok(None),
+            ended => get_result(python, ended).map(Some),
         }
-        #[pymethods]
-        impl $class {
-            #[new]
-            #[pyo3(signature = (maxsize=0, *, name=None))]
-            fn new(maxsize: isize, name: Option<&str>) -> Self {
-                Self { raw: RawQueue::new(maxsize.max(0) as usize, self::name(name)) }
+    }
+
+    fn put_later(self: Arc<Self>, python: Python<'_>, item: Item, timeout: Timeout) -> PyResult<Waiting> {
+        let finish = |python: Python<'_>, put| put_result(python, Some(put)).map(|()| python.None());
+        let late = |python: Python<'_>| Err(errors::FULL.error(python));
+        Waiting::new(python, self, PutCall::<S>::new(item), timeout, finish, late)
+    }
+
+    fn get_later(self: Arc<Self>, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
+        let finish = |python: Python<'_>, got| get_result(python, Some(got));
+        let late = |python: Python<'_>| Err(errors::EMPTY.error(python));
+        Waiting::new(python, self, GetCall::<S>::default(), timeout, finish, late)
+    }
+
+    fn join(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool> {
+        let mut call = JoinCall::<S>::default();
+        Ok(wait(python, self, &mut call, || Ok(lenient_deadline(timeout)))?.is_some())
+    }
+
+    fn join_later(self: Arc<Self>, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
+        Waiting::yes_or_no(python, self, JoinCall::<S>::default(), timeout, |()| true)
+    }
+
+    fn task_done(&self) -> Result<(), TooManyDone> {
+        RawQueue::task_done(self)
+    }
+
+    fn shut_down(&self, immediate: bool) -> Vec<Item> {
+        RawQueue::shut_down(self, immediate)
+    }
+
+    fn clear(&self) -> Vec<Item> {
+        RawQueue::clear(self)
+    }
+
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let mut result = Ok(());
+        self.for_each(|item| {
+            if result.is_ok() {
+                result = visit.call(item);
             }
-            #[pyo3(signature = (item, block=true, timeout=None))]
-            fn put(&self, python: Python<'_>, item: Item, block: bool, timeout: Option<f64>) -> PyResult<()> {
-                put(python, &self.raw, item, block, timeout)
-            }
-            #[pyo3(signature = (block=true, timeout=None))]
-            fn get(&self, python: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<Item> {
-                get(python, &self.raw, block, timeout)
-            }
-            #[pyo3(signature = (timeout=None))]
-            fn _get_later(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Waiting> {
-                Waiting::new(
-                    slf.py(),
-                    Held(slf.clone().unbind()),
-                    GetCall::default(),
-                    timeout,
-                    |python, got| got.map_err(|_| errors::SHUT_DOWN.error(python)),
-                    |python| Err(errors::EMPTY.error(python)),
-                )
-            }
-        }
-    };
+        });
+        result
+    }
+
+    fn figures(&self) -> Figures<'_> {
+        Figures::of(self)
+    }
+
+    fn statistics(&self) -> QueueStatistics {
+        RawQueue::statistics(self)
+    }
 }
 
-queue_class!(Queue, Fifo<Item>);
-queue_class!(LifoQueue, Lifo<Item>);
-queue_class!(SimpleQueue, Fifo<Item>);
+/// A first-in-first-out queue for threads and coroutines at once.
+#[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
+pub struct Queue {
+    flavour: Arc<dyn Flavour>,
+}
+
+impl Queue {
+    /// A queue of the given order.
+    pub fn with(flavour: Arc<dyn Flavour>) -> Self {
+        Self { flavour }
+    }
+}
+
+/// A queue's `maxsize`: anything below one means any number of items.
+pub fn capacity(maxsize: isize) -> usize {
+    maxsize.try_into().unwrap_or(0)
+}
+
+/// The result that stands for "not at once" between a coroutine shell and its native half.
+fn pending(python: Python<'_>) -> Item {
+    python.get_type::<Waiting>().into_any().unbind()
+}
+
+#[pymethods]
+impl Queue {
+    #[new]
+    #[pyo3(signature = (maxsize=0, *, name=None))]
+    fn new(maxsize: isize, name: Option<&str>) -> Self {
+        Self::with(Arc::new(RawQueue::<Fifo<Item>>::new(capacity(maxsize), self::name(name))))
+    }
+
+    #[classmethod]
+    fn __class_getitem__(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        errors::generic_alias(class, item)
+    }
+
+    #[pyo3(signature = (item, block=true, timeout=None))]
+    fn put(&self, python: Python<'_>, item: Item, block: bool, timeout: Timeout) -> PyResult<()> {
+        self.flavour.put(python, item, block, timeout)
+    }
+
+    #[pyo3(signature = (block=true, timeout=None))]
+    fn get(&self, python: Python<'_>, block: bool, timeout: Timeout) -> PyResult<Item> {
+        self.flavour.get(python, block, timeout)
+    }
+
+    fn put_nowait(&self, python: Python<'_>, item: Item) -> PyResult<()> {
+        self.flavour.put(python, item, NOW.0, NOW.1)
+    }
+
+    fn get_nowait(&self, python: Python<'_>) -> PyResult<Item> {
+        self.flavour.get(python, NOW.0, NOW.1)
+    }
+
+    fn task_done(&self, python: Python<'_>) -> PyResult<()> {
+        notifying(python, || self.flavour.task_done())
+            .map_err(|TooManyDone| PyValueError::new_err("task_done() called too many times"))
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn join(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Option<bool>> {
+        let done = self.flavour.join(python, timeout)?;
+        // Without a time limit there is nothing to tell, and the standard library tells nothing.
+        Ok(timeout.map(|_| done))
+    }
+
+    fn qsize(&self) -> usize {
+        self.flavour.figures().length
+    }
+
+    fn empty(&self) -> bool {
+        self.qsize() == 0
+    }
+
+    fn full(&self) -> bool {
+        let figures = self.flavour.figures();
+        figures.maxsize != 0 && figures.length >= figures.maxsize
+    }
+
+    #[getter]
+    fn maxsize(&self) -> usize {
+        self.flavour.figures().maxsize
+    }
+
+    #[getter]
+    fn unfinished_tasks(&self) -> usize {
+        self.flavour.figures().unfinished
+    }
+
+    #[getter]
+    fn is_shutdown(&self) -> bool {
+        self.flavour.figures().is_shut_down
+    }
+
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.flavour.figures().name
+    }
+
+    #[pyo3(signature = (immediate=false))]
+    fn shutdown(&self, python: Python<'_>, immediate: bool) {
+        let left = notifying(python, || self.flavour.shut_down(immediate));
+        // Dropped here, after the queue has let go of everything: their destructors may call it.
+        drop(left);
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Item>> {
+        let python = slf.py();
+        match slf.get().flavour.get(python, true, None) {
+            Err(error) if error.is_instance(python, errors::SHUT_DOWN.class(python)?) => Ok(None),
+            got => got.map(Some),
+        }
+    }
+
+    fn _put_now(&self, python: Python<'_>, item: Item) -> PyResult<bool> {
+        port::require_loop(python)?;
+        self.flavour.put_now(python, &item)
+    }
+
+    fn _get_now(&self, python: Python<'_>) -> PyResult<Item> {
+        port::require_loop(python)?;
+        Ok(self.flavour.get_now(python)?.unwrap_or_else(|| pending(python)))
+    }
+
+    fn _put_later(&self, python: Python<'_>, item: Item, timeout: Timeout) -> PyResult<Waiting> {
+        queue_deadline(true, timeout)?;
+        self.flavour.clone().put_later(python, item, timeout)
+    }
+
+    fn _get_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
+        queue_deadline(true, timeout)?;
+        self.flavour.clone().get_later(python, timeout)
+    }
+
+    fn _join_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
+        self.flavour.clone().join_later(python, timeout)
+    }
+
+    fn statistics<'py>(&self, python: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        statistics(python, &self.flavour.statistics())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let figures = slf.get().flavour.figures();
+        let name = figures.name.map_or_else(String::new, |name| format!(" '{name}'"));
+        let limit = if figures.maxsize == 0 { String::new() } else { format!("/{}", figures.maxsize) };
+        let end = if figures.is_shut_down { ", shut down" } else { "" };
+        Ok(format!(
+            "<oneloom.{}{name} at {:#x}: items={}{limit}, unfinished={}{end}>",
+            slf.get_type().name()?,
+            slf.as_ptr() as usize,
+            figures.length,
+            figures.unfinished,
+        ))
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err("a queue of this process cannot be pickled: its items stand in this process"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.flavour.visit(&visit)
+    }
+
+    fn __clear__(&self) {
+        drop(self.flavour.clear());
+    }
+}
+
+/// The statistics of a queue as a dictionary.
+fn statistics<'py>(python: Python<'py>, figures: &QueueStatistics) -> PyResult<Bound<'py, PyDict>> {
+    let dictionary = PyDict::new(python);
+    let waiting = figures.waiting_getters + figures.waiting_putters + figures.waiting_joiners;
+    for (name, value) in [
+        ("waiting", waiting),
+        ("waiting_getters", figures.waiting_getters),
+        ("waiting_putters", figures.waiting_putters),
+        ("waiting_joiners", figures.waiting_joiners),
+        ("get_waits", figures.gets.waits as usize),
+        ("get_handovers", figures.gets.handovers as usize),
+        ("get_withdrawals", figures.gets.withdrawals as usize),
+        ("put_waits", figures.puts.waits as usize),
+        ("put_handovers", figures.puts.handovers as usize),
+        ("put_withdrawals", figures.puts.withdrawals as usize),
+    ] {
+        dictionary.set_item(name, value)?;
+    }
+    Ok(dictionary)
+}
+
+/// A queue that gives out first what was put last.
+#[pyclass(frozen, subclass, extends = Queue, module = "oneloom")]
+pub struct LifoQueue;
+
+#[pymethods]
+impl LifoQueue {
+    #[new]
+    #[pyo3(signature = (maxsize=0, *, name=None))]
+    fn new(maxsize: isize, name: Option<&str>) -> PyClassInitializer<Self> {
+        let raw = RawQueue::<Lifo<Item>>::new(capacity(maxsize), self::name(name));
+        PyClassInitializer::from(Queue::with(Arc::new(raw))).add_subclass(Self)
+    }
+}
+
+/// A first-in-first-out queue without limits and without a tally of unfinished work.
+#[pyclass(frozen, subclass, weakref, module = "oneloom")]
+pub struct SimpleQueue {
+    raw: Arc<RawQueue<Fifo<Item>>>,
+}
+
+#[pymethods]
+impl SimpleQueue {
+    #[new]
+    #[pyo3(signature = (*, name=None))]
+    fn new(name: Option<&str>) -> Self {
+        Self { raw: Arc::new(RawQueue::new(0, self::name(name))) }
+    }
+
+    #[classmethod]
+    fn __class_getitem__(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        errors::generic_alias(class, item)
+    }
+
+    #[pyo3(signature = (item, block=true, timeout=None))]
+    fn put(&self, python: Python<'_>, item: Item, block: bool, timeout: Timeout) -> PyResult<()> {
+        // There is always a place, so neither says anything; they are there for Queue's sake.
+        let _ = (block, timeout);
+        Flavour::put(&*self.raw, python, item, true, None)
+    }
+
+    #[pyo3(signature = (block=true, timeout=None))]
+    fn get(&self, python: Python<'_>, block: bool, timeout: Timeout) -> PyResult<Item> {
+        Flavour::get(&*self.raw, python, block, timeout)
+    }
+
+    fn put_nowait(&self, python: Python<'_>, item: Item) -> PyResult<()> {
+        Flavour::put(&*self.raw, python, item, true, None)
+    }
+
+    fn get_nowait(&self, python: Python<'_>) -> PyResult<Item> {
+        Flavour::get(&*self.raw, python, NOW.0, NOW.1)
+    }
+
+    fn qsize(&self) -> usize {
+        self.raw.len()
+    }
+
+    fn empty(&self) -> bool {
+        self.raw.is_empty()
+    }
+
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.raw.given_name()
+    }
+
+    #[getter]
+    fn is_shutdown(&self) -> bool {
+        self.raw.is_shut_down()
+    }
+
+    #[pyo3(signature = (immediate=false))]
+    fn shutdown(&self, python: Python<'_>, immediate: bool) {
+        drop(notifying(python, || self.raw.shut_down(immediate)));
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Item>> {
+        let python = slf.py();
+        match Flavour::get(&*slf.get().raw, python, true, None) {
+            Err(error) if error.is_instance(python, errors::SHUT_DOWN.class(python)?) => Ok(None),
+            got => got.map(Some),
+        }
+    }
+
+    fn _put_now(&self, python: Python<'_>, item: Item) -> PyResult<bool> {
+        port::require_loop(python)?;
+        self.raw.put_now(python, &item)
+    }
+
+    fn _get_now(&self, python: Python<'_>) -> PyResult<Item> {
+        port::require_loop(python)?;
+        Ok(self.raw.get_now(python)?.unwrap_or_else(|| pending(python)))
+    }
+
+    fn _put_later(&self, python: Python<'_>, item: Item, timeout: Timeout) -> PyResult<Waiting> {
+        queue_deadline(true, timeout)?;
+        self.raw.clone().put_later(python, item, timeout)
+    }
+
+    fn _get_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
+        queue_deadline(true, timeout)?;
+        self.raw.clone().get_later(python, timeout)
+    }
+
+    fn statistics<'py>(&self, python: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        statistics(python, &self.raw.statistics())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let raw = &slf.get().raw;
+        let name = raw.given_name().map_or_else(String::new, |name| format!(" '{name}'"));
+        let class = slf.get_type();
+        Ok(format!("<oneloom.{}{name} at {:#x}: items={}>", class.name()?, slf.as_ptr() as usize, raw.len()))
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err("a queue of this process cannot be pickled: its items stand in this process"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.raw.visit(&visit)
+    }
+
+    fn __clear__(&self) {
+        drop(self.raw.clear());
+    }
+}

@@ -3,6 +3,7 @@
 //! Awaited, it polls the call; while that is pending it awaits a plain asyncio future, which the loop's port
 //! resolves. A cancellation arrives as `throw`, and gives the call up before it goes on.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,6 +12,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::PyClass;
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 
 use crate::environment::notifying;
 use crate::port::{self, Port};
@@ -101,8 +103,6 @@ pub struct Waiting {
     expired: bool,
 }
 
-use std::future::Future;
-
 impl Waiting {
     /// An awaitable for `call`. `finish` makes its result; `late` says what a passed timeout gives or raises.
     pub fn new<H, C>(
@@ -128,6 +128,23 @@ impl Waiting {
             timer: None,
             expired: false,
         })
+    }
+
+    /// An awaitable that gives True, or False when the time is over; `finish` says which a result is.
+    pub fn yes_or_no<H, C>(
+        python: Python<'_>,
+        handle: H,
+        call: C,
+        timeout: Option<f64>,
+        finish: impl Fn(C::Output) -> bool + Send + 'static,
+    ) -> PyResult<Self>
+    where
+        H: Handle<Primitive = C::Primitive> + Send + 'static,
+        C: Call + Send + 'static,
+    {
+        let word = |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
+        let yes = move |python: Python<'_>, output| Ok(word(python, finish(output)));
+        Self::new(python, handle, call, timeout, yes, move |python| Ok(word(python, false)))
     }
 
     fn stop_waiting(&mut self, python: Python<'_>) {

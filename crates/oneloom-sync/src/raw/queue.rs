@@ -29,6 +29,8 @@ pub trait Store: Default + Send {
     fn push(&mut self, item: Self::Item);
     /// Takes the next item out.
     fn pop(&mut self) -> Option<Self::Item>;
+    /// Shows every item.
+    fn for_each(&self, look: &mut dyn FnMut(&Self::Item));
     /// How many there are.
     fn len(&self) -> usize;
 }
@@ -56,6 +58,10 @@ impl<T: Send> Store for Fifo<T> {
         self.0.pop_front()
     }
 
+    fn for_each(&self, look: &mut dyn FnMut(&T)) {
+        self.0.iter().for_each(look);
+    }
+
     #[inline]
     fn len(&self) -> usize {
         self.0.len()
@@ -81,6 +87,10 @@ impl<T: Send> Store for Lifo<T> {
 
     fn pop(&mut self) -> Option<T> {
         self.0.pop()
+    }
+
+    fn for_each(&self, look: &mut dyn FnMut(&T)) {
+        self.0.iter().for_each(look);
     }
 
     fn len(&self) -> usize {
@@ -316,6 +326,18 @@ impl<S: Store> RawQueue<S> {
     pub fn put_back(&self, item: S::Item) {
         let mut wakes = Wakes::new();
         self.enter().insert(item, &mut wakes);
+    }
+
+    /// Shows every item, inside the gate: `look` must not call anything that might come back here. For
+    /// garbage collectors.
+    pub fn for_each(&self, mut look: impl FnMut(&S::Item)) {
+        self.state.enter().store.for_each(&mut look);
+    }
+
+    /// Takes every item out without telling anybody, for a collector that breaks a cycle of garbage.
+    pub fn clear(&self) -> Vec<S::Item> {
+        let mut state = self.enter();
+        std::iter::from_fn(|| state.store.pop()).collect()
     }
 
     /// Who waits now, and what happened on the slow paths.
