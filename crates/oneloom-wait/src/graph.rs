@@ -14,7 +14,6 @@
 //! exactly one becomes the victim.
 
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64 as PlainAtomicU64;
 
 use crate::atomic::{Ordering, fence};
 use crate::clock;
@@ -79,21 +78,26 @@ impl AfterFork for WaitFrame {
     }
 }
 
-/// A published wait; dropping it takes it back and shows the outer wait again, if there was one (a signal
-/// handler that waits inside an interrupted wait).
+/// A published wait; dropping it takes it back. A thread's outer wait shows again then, if there was one (a
+/// signal handler that waits inside an interrupted wait).
 pub struct Published {
     owner: Owner,
-    outer: Option<Frame>,
-    outer_fields: Option<(u32, u64)>,
+    waiter: NonNull<Waiter>,
+    outer: Option<Outer>,
 }
 
-/// How many waits are published: lets an ending thread know that nobody can wait for it.
-static PUBLISHED: PlainAtomicU64 = PlainAtomicU64::new(0);
+/// A wait that is hidden by a later one of the same thread.
+struct Outer {
+    frame: Frame,
+    flags: u32,
+    since: u64,
+}
 
 /// Shows that `owner` waits for `resource`.
 ///
 /// # Safety
-/// `resource` and `waiter` outlive what this returns, which is dropped and not leaked.
+/// `resource` and `waiter` outlive what this returns, which is dropped and not leaked. Without
+/// [`flag::AWAITS`], an owner's publications are dropped in the opposite order of their making.
 pub(crate) unsafe fn publish(
     owner: Owner,
     resource: &dyn Resource,
@@ -104,13 +108,19 @@ pub(crate) unsafe fn publish(
     let resource: NonNull<dyn Resource> =
         unsafe { std::mem::transmute(NonNull::from(resource)) };
     let frame = Frame { resource, waiter: NonNull::from(waiter) };
-    let mut published = Published { owner, outer: None, outer_fields: None };
-    let registry = registry();
-    if let Some(place) = owner.is_somebody().then(|| registry.frame(owner)).flatten() {
-        PUBLISHED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let mut published = Published { owner, waiter: frame.waiter, outer: None };
+    if let Some(place) = published.place() {
+        let registry = registry();
+        registry.published.fetch_add(1, Ordering::Relaxed);
         let mut place = place.enter();
-        published.outer_fields = registry.read_wait(owner).map(|wait| (wait.flags, wait.since));
-        published.outer = place.waiting.replace(frame);
+        let fields = registry.read_wait(owner);
+        let outer = place.waiting.replace(frame);
+        // A task's futures may end in any order, so a hidden one is not to be come back to.
+        if flags & flag::AWAITS == 0
+            && let (Some(frame), Some(fields)) = (outer, fields)
+        {
+            published.outer = Some(Outer { frame, flags: fields.flags, since: fields.since });
+        }
         registry.write_wait(owner, frame.id(), flags, clock::now());
     }
     fence(Ordering::SeqCst);
@@ -138,13 +148,18 @@ impl Published {
 impl Drop for Published {
     fn drop(&mut self) {
         let Some(place) = self.place() else { return };
+        let registry = registry();
+        registry.published.fetch_sub(1, Ordering::Relaxed);
         let mut place = place.enter();
-        place.waiting = self.outer.take();
+        if place.waiting.is_none_or(|shown| shown.waiter != self.waiter) {
+            return;
+        }
+        let outer = self.outer.take();
+        let (id, flags, since) =
+            outer.as_ref().map_or((0, 0, 0), |outer| (outer.frame.id(), outer.flags, outer.since));
+        place.waiting = outer.map(|outer| outer.frame);
         place.condemned = false;
-        let (flags, since) = self.outer_fields.unwrap_or((0, 0));
-        let id = place.waiting.as_ref().map_or(0, Frame::id);
-        registry().write_wait(self.owner, id, flags, since);
-        PUBLISHED.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        registry.write_wait(self.owner, id, flags, since);
     }
 }
 
@@ -288,18 +303,15 @@ fn step_of(registry: &Registry, owner: Owner) -> Option<Step> {
     wait_in(registry, owner)
 }
 
-struct Verdict;
+/// Nothing: its gate alone matters.
+pub(crate) struct Verdict;
 
 impl AfterFork for Verdict {
     fn after_fork(&mut self, _torn: bool) {}
 }
 
-#[cfg(not(any(loom, shuttle)))]
-static VERDICT: Gate<Verdict> = Gate::new(Verdict);
-
 /// Looks for a cycle through `owner`, which has published its wait. A certain one condemns `owner`: until it
 /// withdraws or [`pardon`]s itself, nobody else finds the same cycle.
-#[cfg(not(any(loom, shuttle)))]
 pub(crate) fn examine(owner: Owner) -> Option<Deadlock> {
     if !owner.is_somebody() {
         return None;
@@ -307,7 +319,7 @@ pub(crate) fn examine(owner: Owner) -> Option<Deadlock> {
     owner::confirm_after_fork();
     let registry = registry();
     let first = walk(registry, owner)?;
-    let _verdict = VERDICT.enter();
+    let _verdict = registry.verdict.enter();
     let second = walk(registry, owner)?;
     if !same(&first, &second) {
         return None;
@@ -316,12 +328,6 @@ pub(crate) fn examine(owner: Owner) -> Option<Deadlock> {
         registry.frame(owner)?.enter().condemned = true;
     }
     Some(second)
-}
-
-/// Models have no registry of threads.
-#[cfg(any(loom, shuttle))]
-pub(crate) fn examine(_owner: Owner) -> Option<Deadlock> {
-    None
 }
 
 fn same(first: &Deadlock, second: &Deadlock) -> bool {
@@ -362,10 +368,12 @@ fn with_waiter(step: &Step, act: impl FnOnce(&mut WaitFrame, &Waiter)) -> bool {
 
 /// Lets those who wait for something that `ended` holds look again: nobody else will tell them.
 pub(crate) fn owner_ended(ended: Owner) {
-    if PUBLISHED.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+    let registry = registry();
+    // Its slot was given back before: whoever publishes too late to be seen here sees that.
+    fence(Ordering::SeqCst);
+    if registry.published.load(Ordering::Relaxed) == 0 {
         return;
     }
-    let registry = registry();
     for owner in registry.owners() {
         let Some(place) = registry.frame(owner) else { continue };
         let place = place.enter();

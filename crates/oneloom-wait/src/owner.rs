@@ -13,13 +13,12 @@
 //! | `native_thread`, `home`, `tag`, `process` | the owner itself, before it first waits |
 //! | `wait_*` | the owner itself, inside its own gate; `wait_sequence` changes with every change |
 
-use std::cell::Cell;
 use std::sync::OnceLock;
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::fork;
 use crate::gate::{AfterFork, Gate};
-use crate::graph::WaitFrame;
+use crate::graph::{Verdict, WaitFrame};
 
 /// A thread or a task, by slot and generation. 56 bits: it fits a lock word beside 8 flags.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -194,7 +193,7 @@ impl AfterFork for Free {
 }
 
 /// How many places beside the table are made at a time.
-const CHUNK: usize = 256;
+const CHUNK: usize = if cfg!(any(loom, shuttle)) { 4 } else { 256 };
 type Frames = Box<[Gate<WaitFrame>]>;
 
 /// A table with what only this process can use of it.
@@ -202,6 +201,10 @@ pub struct Registry {
     table: Table,
     free: Gate<Free>,
     beside: Box<[OnceLock<Frames>]>,
+    /// How many waits are published: lets an ending owner know that nobody can wait for it.
+    pub(crate) published: AtomicU32,
+    /// Who is inside decides about cycles; no two do so at once.
+    pub(crate) verdict: Gate<Verdict>,
 }
 
 impl Registry {
@@ -213,6 +216,8 @@ impl Registry {
             // Slot 0 is nobody's.
             free: Gate::new(Free { fresh: 1, returned: Vec::new() }),
             beside: (0..chunks).map(|_| OnceLock::new()).collect(),
+            published: AtomicU32::new(0),
+            verdict: Gate::new(Verdict),
         }
     }
 
@@ -357,102 +362,17 @@ fn native_thread(_kind: Kind) -> u32 {
     0
 }
 
-/// Slots that a process can have: 64 MiB of address space, of which only what is used costs memory.
-#[cfg(not(any(loom, shuttle, miri)))]
-const CAPACITY: u32 = 1 << 20;
-#[cfg(any(loom, shuttle, miri))]
-const CAPACITY: u32 = 64;
+// Who the calling thread is, and where the table stands: the process's own, or what a model brings.
+#[cfg(not(any(loom, shuttle)))]
+mod process;
+#[cfg(not(any(loom, shuttle)))]
+use process::survivor_known;
+#[cfg(not(any(loom, shuttle)))]
+pub use process::{confirm_after_fork, current, registry};
 
-/// This process's registry.
-pub fn registry() -> &'static Registry {
-    static REGISTRY: OnceLock<Registry> = OnceLock::new();
-    REGISTRY.get_or_init(|| {
-        let records = reserve(CAPACITY);
-        // SAFETY: zeroed memory that is never given back.
-        Registry::new(unsafe { Table::over(records, CAPACITY) })
-    })
-}
-
-#[cfg(not(any(loom, shuttle, miri)))]
-fn reserve(capacity: u32) -> *const Record {
-    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-    let bytes = capacity as usize * size_of::<Record>();
-    // SAFETY: a fresh anonymous mapping touches no memory that anyone uses.
-    let memory = unsafe {
-        mmap_anonymous(
-            std::ptr::null_mut(),
-            bytes,
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::PRIVATE | MapFlags::NORESERVE,
-        )
-    };
-    memory.expect("64 MiB of address space for owner slots").cast()
-}
-
-#[cfg(any(loom, shuttle, miri))]
-fn reserve(capacity: u32) -> *const Record {
-    let records: Vec<Record> = (0..capacity).map(|_| Record::default()).collect();
-    records.leak().as_ptr()
-}
-
-thread_local! {
-    /// This thread's owner, once it has one. Without a destructor, so that reading it is one load.
-    static CURRENT: Cell<Owner> = const { Cell::new(Owner::NOBODY) };
-    /// The fork generation in which `CURRENT` was last confirmed.
-    static CONFIRMED: Cell<u32> = const { Cell::new(0) };
-    /// Retires the slot when the thread ends.
-    static LEAVING: Leaving = const { Leaving };
-}
-
-struct Leaving;
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        // Destructors that run after this one may lock again: they do so as nobody in particular.
-        let owner = CURRENT.replace(Owner::NOBODY);
-        if owner.is_somebody() {
-            registry().retire(owner);
-            crate::graph::owner_ended(owner);
-        }
-    }
-}
-
-/// The calling thread as an owner. One load, once the thread has a slot.
-#[inline]
-pub fn current() -> Owner {
-    let owner = CURRENT.get();
-    if owner.is_somebody() { owner } else { join_table() }
-}
-
-#[cold]
-fn join_table() -> Owner {
-    if cfg!(any(loom, shuttle)) || LEAVING.try_with(|_| ()).is_err() {
-        return Owner::NOBODY;
-    }
-    let owner = registry().take(Kind::Thread, Owner::NOBODY, 0);
-    CURRENT.set(owner);
-    CONFIRMED.set(fork::generation());
-    owner
-}
-
-/// The fork generation whose surviving thread has shown itself.
-static SURVIVOR: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
-
-fn survivor_known() -> bool {
-    SURVIVOR.load(std::sync::atomic::Ordering::Acquire) == fork::generation()
-}
-
-/// Tells, in the child of a fork, that the calling thread is the one that lives on.
-///
-/// Called by an embedding's fork hook; a fork that no hook sees is noticed when the survivor first waits.
-pub fn confirm_after_fork() {
-    let generation = fork::generation();
-    if CONFIRMED.get() == generation {
-        return;
-    }
-    let owner = current();
-    if CONFIRMED.replace(generation) != generation {
-        registry().adopt(owner);
-        SURVIVOR.store(generation, std::sync::atomic::Ordering::Release);
-    }
-}
+#[cfg(any(loom, shuttle))]
+pub mod modelled;
+#[cfg(any(loom, shuttle))]
+use modelled::survivor_known;
+#[cfg(any(loom, shuttle))]
+pub use modelled::{confirm_after_fork, current, registry};

@@ -184,6 +184,10 @@ pub fn block<C: Call>(
     }
 }
 
+/// How often a call may look ready, and be overtaken, before it sleeps. There is a bound because looking
+/// ready is no promise: what is there may be promised to another, for as long as that one's loop is busy.
+const SPURTS: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 8 };
+
 #[cold]
 fn block_slowly<C: Call>(
     primitive: &C::Primitive,
@@ -194,12 +198,12 @@ fn block_slowly<C: Call>(
     if deadline.remaining().is_some_and(|left| left.is_zero()) {
         return Err(Stop::TimedOut);
     }
-    while C::SPINS && spin::until(|| call.looks_ready(primitive)) {
+    for _ in 0..if C::SPINS { SPURTS } else { 0 } {
+        if !spin::until(|| call.looks_ready(primitive)) {
+            break;
+        }
         if let Some(output) = call.attempt(primitive) {
             return Ok(output);
-        }
-        if cfg!(any(loom, shuttle)) {
-            break;
         }
     }
     let waiter = Waiter::new(call.owner(), call.mode());
@@ -288,8 +292,10 @@ impl<C: Call> Blocked<'_, C> {
                         // The handler forked, and this is the child: its lists are empty.
                         self.born = fork::generation();
                         drop(self.primitive.gate().enter());
-                        self.waiter.forget();
-                        return None;
+                        if self.waiter.is_queued() {
+                            self.waiter.forget();
+                            return None;
+                        }
                     }
                 }
                 // Woken without a notice: an owner has ended, or a victim was chosen.
@@ -398,11 +404,12 @@ fn leave<C: Call>(
 ) -> Option<C::Output> {
     let mut wakes = Wakes::new();
     let mut state = primitive.gate().enter();
-    if fork::generation() != born {
-        waiter.forget();
-    }
     if waiter.is_queued() {
-        call.line(&mut state).remove(waiter);
+        if fork::generation() == born {
+            call.line(&mut state).remove(waiter);
+        } else {
+            waiter.forget();
+        }
     }
     let notice = waiter.take_notice();
     if keep {
@@ -590,6 +597,11 @@ where
                         }
                     }
                     Notice::Woken => break Place::Front,
+                    Notice::Waiting if this.born != fork::generation() => {
+                        // The list that it was in stayed behind in the parent.
+                        this.waiter.forget();
+                        break Place::Front;
+                    }
                     Notice::Waiting if this.rewake(context.waker()) => return Poll::Pending,
                     Notice::Waiting => {}
                 },
