@@ -1,10 +1,16 @@
 //! The state machines under every face: owners are given, errors are returned, nothing panics.
 
+pub mod condvar;
+pub mod event;
 pub mod line;
 pub mod mutex;
 pub mod queue;
 pub mod reentrant;
+pub mod semaphore;
 
+pub use condvar::{NotifiedCall, RawCondvar, Unlocked};
+pub use event::{EventCall, RawEvent};
 pub use line::{Counters, Line, Name};
 pub use mutex::{LockCall, RawMutex, ReleaseError};
 pub use reentrant::{RawReentrantMutex, ReentrantLockCall};
+pub use semaphore::{AcquireCall, OverRelease, RawSemaphore};
