@@ -37,6 +37,8 @@ def pytest_configure(config):
 def pytest_runtest_protocol(item):
     marker = item.get_closest_marker("deadline")
     seconds = marker.args[0] if marker else TEST_DEADLINE
+    if item.get_closest_marker("stress"):
+        seconds *= max(1, STRESS)
     faulthandler.dump_traceback_later(seconds, exit=True, file=_terminal)
     try:
         return (yield)

@@ -117,6 +117,7 @@ def test_a_timed_out_call_leaves_nothing_behind(method):
     assert errors == [] and waiting(names) == 0
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("loop_factory", LOOPS)
 @pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"])
 def test_a_hundred_thousand_cancelled_and_timed_out_gets_lose_no_item(kind, loop_factory, seed):
@@ -166,6 +167,7 @@ def test_a_hundred_thousand_cancelled_and_timed_out_gets_lose_no_item(kind, loop
     assert len(got) > 100
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("loop_factory", LOOPS)
 def test_a_cancelled_put_has_put_nothing(loop_factory, seed):
     rng, items = random.Random(seed), oneloom.Queue(2)
@@ -201,6 +203,7 @@ def test_a_cancelled_put_has_put_nothing(loop_factory, seed):
     assert items.statistics().waiting == 0
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("loop_factory", LOOPS)
 def test_wait_for_a_get_loses_no_item(loop_factory):
     """`asyncio.wait_for` of 3.11 could drop the value of a task that ended just as its time was up."""
@@ -229,6 +232,7 @@ def test_wait_for_a_get_loses_no_item(loop_factory):
     assert items.statistics().waiting == 0
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore"])
 def test_a_cancelled_or_timed_out_acquire_passes_the_permit_on(kind, seed):
     """Threads and tasks fight for one permit, most of them in vain; at the end it is there, once."""
@@ -281,6 +285,7 @@ def test_a_cancelled_or_timed_out_acquire_passes_the_permit_on(kind, seed):
     assert free == [True]
 
 
+@pytest.mark.stress
 def test_a_cancelled_condition_wait_has_its_lock_back_and_passes_the_notification_on(seed):
     rng, condition = random.Random(seed), oneloom.Condition()
     tokens = taken = 0
@@ -315,7 +320,7 @@ def test_a_cancelled_condition_wait_has_its_lock_back_and_passes_the_notificatio
                 assert end is None or isinstance(end, asyncio.CancelledError), end
             assert giver.is_alive() or tokens + taken == rounds
 
-    run(asyncio.wait_for(main(), 60))
+    run(asyncio.wait_for(main(), 60 * max(1, STRESS)))
     assert tokens == 0 and condition.statistics().waiting == 0
 
 

@@ -231,7 +231,8 @@ def run_module(name, *arguments, timeout):
         return finish(child, timeout)
 
 
-@pytest.mark.deadline(900 * max(1, STRESS))
+@pytest.mark.stress
+@pytest.mark.deadline(900)
 def test_no_certain_deadlock_is_missed_and_none_is_invented(seed):
     workers = max(2, min(os.cpu_count(), 8))
     each = PROGRAMS // workers + 1
@@ -254,7 +255,8 @@ def test_no_certain_deadlock_is_missed_and_none_is_invented(seed):
         assert total[name] > PROGRAMS * 0.05, (name, total)
 
 
-@pytest.mark.deadline(300 * max(1, STRESS))
+@pytest.mark.stress
+@pytest.mark.deadline(300)
 def test_uncertain_deadlocks_end_when_the_process_is_quiet(seed):
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda number: run_module("oracle.quiet", seed + number, timeout=60), range(QUIET_PROGRAMS)))

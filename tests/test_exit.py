@@ -73,6 +73,7 @@ sys.exit(3)
     assert (result.out, result.err) == ("helping\nended\n", "")
 
 
+@pytest.mark.stress
 def test_daemon_threads_in_full_swing_do_not_crash_the_exit():
     code = """
 queue, small, lock, semaphore = oneloom.Queue(), oneloom.Queue(1), oneloom.Lock(), oneloom.Semaphore(1)
@@ -102,6 +103,7 @@ until(lambda: len(running) == 6)
         assert (result.out, result.err) == ("", ""), result
 
 
+@pytest.mark.stress
 def test_exit_while_a_thread_is_just_being_woken():
     code = """
 queue = oneloom.Queue()

@@ -97,7 +97,7 @@ def test_a_child_does_not_inherit_the_wait_of_a_thread_it_does_not_have(method, 
 
 
 def run_both(code, how):
-    result = run_program(COMMON + FORK + textwrap.dedent(code), how).check()
+    result = run_program(COMMON + FORK + textwrap.dedent(code), how, timeout=60 * max(1, STRESS)).check()
     assert result.err == "", result
     return result.out
 
@@ -212,6 +212,7 @@ def test_a_child_that_ends_as_a_program_does_not_wait_for_threads_of_its_parent(
     assert run_both(code, "os") == "5\n"
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("how", ["os", "raw"])
 def test_forks_under_load_give_children_in_which_everything_works(how):
     code = f"""

@@ -159,6 +159,7 @@ def test_a_slow_comparison_lets_others_wait_and_go_on(items):
     assert sorted(drain(items)) == [1, 3, 5]
 
 
+@pytest.mark.stress
 def test_a_comparison_that_runs_while_a_task_and_threads_want_the_queue_loses_nothing(seed):
     items, rng = oneloom.PriorityQueue(), random.Random(seed)
     each = int(2000 * STRESS)
