@@ -1,16 +1,20 @@
 //! The state machines under every face: owners are given, errors are returned, nothing panics.
 
+pub mod barrier;
 pub mod condvar;
 pub mod event;
 pub mod line;
 pub mod mutex;
+pub mod once;
 pub mod queue;
 pub mod reentrant;
 pub mod semaphore;
 
+pub use barrier::{ArriveCall, Arrived, Broken, RawBarrier};
 pub use condvar::{NotifiedCall, RawCondvar, Unlocked};
 pub use event::{EventCall, RawEvent};
 pub use line::{Counters, Line, Name};
 pub use mutex::{LockCall, RawMutex, ReleaseError};
+pub use once::{DoneCall, RawOnce};
 pub use reentrant::{RawReentrantMutex, ReentrantLockCall};
 pub use semaphore::{AcquireCall, OverRelease, RawSemaphore};
