@@ -47,7 +47,11 @@ def _adopt_main_thread() -> None:
 
 
 def _replace(name: str) -> None:
+    original = sys.modules[name]
     replacement = importlib.import_module(f"oneloom.{name}")
+    if hasattr(original, "__path__"):
+        # For submodules that nobody has imported yet, `asyncio.__main__` among them.
+        replacement.__path__ = [*replacement.__path__, *original.__path__]
     sys.modules[name] = replacement
     for submodule in SUBMODULES.get(name, ()):
         sys.modules[f"{name}.{submodule}"] = sys.modules[f"oneloom.{name}.{submodule}"]

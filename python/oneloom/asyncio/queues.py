@@ -12,7 +12,7 @@ from asyncio import CancelledError, Future, QueueEmpty, QueueFull
 from collections import deque
 from collections.abc import Callable
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from oneloom.asyncio.locks import Event, OfOneLoop
 
@@ -75,8 +75,8 @@ class Queue(OfOneLoop, Generic[_T]):
     def __str__(self) -> str:
         return f"<{type(self).__name__} {self._format()}>"
 
-    if not TYPE_CHECKING:
-        __class_getitem__ = classmethod(GenericAlias)
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias:
+        return GenericAlias(cls, item)
 
     def _format(self) -> str:
         parts = [f"maxsize={self._maxsize!r}"]
