@@ -1,7 +1,6 @@
-"""Threads that outlive the main thread, and one that waits for it."""
+"""Threads that outlive the main thread, one of which waits for it."""
 import atexit
 import threading
-import time
 
 atexit.register(print, "atexit", flush=True)
 
@@ -11,16 +10,12 @@ def wait_for_main():
     print("the main thread has ended", flush=True)
 
 
-def late(gate):
-    gate.wait()
-    time.sleep(0.05)
-    print("late", flush=True)
+def wait_for(thread):
+    thread.join()
+    print("last", flush=True)
 
 
-gate = threading.Event()
-waiting = threading.Thread(target=wait_for_main)
-waiting.start()
-threading.Thread(target=late, args=(gate,)).start()
+first = threading.Thread(target=wait_for_main)
+first.start()
+threading.Thread(target=wait_for, args=(first,)).start()
 print("main", flush=True)
-gate.set()
-waiting.join(0)
