@@ -161,6 +161,19 @@ impl RawMutex {
         }
     }
 
+    /// Takes over for `heir` what `ended` holds, if it still does: for a holder that can't release any more.
+    pub(crate) fn inherit(&self, ended: Owner, heir: Owner) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & LOCKED != 0 && Owner::from_bits(state >> OWNER_SHIFT) == ended {
+            let taken = hold_bits(heir, true) | state & PARKED;
+            match self.state.compare_exchange_weak(state, taken, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => state = now,
+            }
+        }
+        false
+    }
+
     /// Whether somebody holds it.
     #[inline]
     pub fn is_locked(&self) -> bool {

@@ -33,6 +33,10 @@ pub trait Store: Default + Send {
     fn for_each(&self, look: &mut dyn FnMut(&Self::Item));
     /// How many there are.
     fn len(&self) -> usize;
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// First in, first out.
@@ -287,6 +291,11 @@ impl<S: Store> RawQueue<S> {
     /// caller, and count as done.
     pub fn shut_down(&self, immediate: bool) -> Vec<S::Item> {
         let mut wakes = Wakes::new();
+        self.shut_down_quietly(immediate, &mut wakes)
+    }
+
+    /// [`Self::shut_down`], but whoever calls says when the others wake.
+    pub(crate) fn shut_down_quietly(&self, immediate: bool, wakes: &mut Wakes) -> Vec<S::Item> {
         let mut left = Vec::new();
         let mut state = self.enter();
         state.phase = Phase::Closed;
@@ -297,35 +306,52 @@ impl<S: Store> RawQueue<S> {
             state.promised_items = 0;
             state.unfinished = state.unfinished.saturating_sub(left.len());
             if state.unfinished == 0 {
-                state.joiners.waiters.grant_all(0, &mut wakes);
+                state.joiners.waiters.grant_all(0, wakes);
             }
         }
-        state.getters.waiters.wake_all(&mut wakes);
-        state.putters.waiters.wake_all(&mut wakes);
+        state.getters.waiters.wake_all(wakes);
+        state.putters.waiters.wake_all(wakes);
         left
     }
 
     /// Finishes a put in two steps: fills the place that [`ReserveCall`] reserved.
     pub fn commit(&self, item: S::Item) {
         let mut wakes = Wakes::new();
+        self.commit_quietly(item, &mut wakes);
+    }
+
+    /// [`Self::commit`], but whoever calls says when the others wake.
+    pub(crate) fn commit_quietly(&self, item: S::Item, wakes: &mut Wakes) {
         let mut state = self.enter();
         state.promised_places = state.promised_places.saturating_sub(1);
         state.unfinished += 1;
-        state.insert(item, &mut wakes);
+        state.insert(item, wakes);
     }
 
     /// Gives a reserved place back.
     pub fn abandon(&self) {
         let mut wakes = Wakes::new();
+        self.abandon_quietly(&mut wakes);
+    }
+
+    /// [`Self::abandon`], but whoever calls says when the others wake.
+    pub(crate) fn abandon_quietly(&self, wakes: &mut Wakes) {
         let mut state = self.state.enter();
         state.promised_places = state.promised_places.saturating_sub(1);
-        state.offer_place(&mut wakes);
+        if state.has_place() {
+            state.offer_place(wakes);
+        }
     }
 
     /// Undoes a get: the item is there again, even beyond `maxsize`.
     pub fn put_back(&self, item: S::Item) {
         let mut wakes = Wakes::new();
-        self.enter().insert(item, &mut wakes);
+        self.put_back_quietly(item, &mut wakes);
+    }
+
+    /// [`Self::put_back`], but whoever calls says when the others wake.
+    pub(crate) fn put_back_quietly(&self, item: S::Item, wakes: &mut Wakes) {
+        self.enter().insert(item, wakes);
     }
 
     /// Shows every item, inside the gate: `look` must not call anything that might come back here. For
