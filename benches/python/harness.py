@@ -1,0 +1,166 @@
+"""Rivals behind one interface, measured in alternating rounds of one process: what a row of the bench is made of.
+
+    python benches/python/harness.py ROW ROUNDS MILLISECONDS
+
+measures one row of rows.py and prints a line of JSON for each sample. A rival is a function that does its operation so
+many times and returns the seconds which the work alone took. Each sample is long enough (some 50 ms) that the clock and
+the start of a round do not count; in each round another rival goes first, so that what disturbs the machine disturbs all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+
+OURS = "oneloom"
+UNROLLED = 10  # A statement is repeated so often in the loop's body, that the loop itself hardly counts.
+LONGEST = 60.0  # Seconds after which a rival that does not get on is an error.
+
+Run = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One implementation of an operation."""
+
+    name: str
+    run: Run
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operation, those who compete in it, and how many times as fast as each peer oneloom must be at least."""
+
+    key: str
+    operation: str
+    goals: Mapping[str, float]
+    rivals: Callable[[], list[Rival]] | None = None  # None: measured by the Rust package
+
+    @property
+    def in_rust(self) -> bool:
+        return self.rivals is None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Something measured in bytes, and at most how much it may be."""
+
+    key: str
+    what: str
+    at_most: float | None
+
+    @property
+    def in_rust(self) -> bool:
+        return self.key.startswith("rust-")
+
+
+@dataclass
+class Sample:
+    """One rival's share of one round."""
+
+    row: str
+    rival: str
+    round: int
+    count: int
+    nanoseconds: float  # of one operation
+
+
+@dataclass
+class Effort:
+    """How long to measure."""
+
+    rounds: int
+    seconds: float  # of one sample
+
+
+def statement(body: str, setup: str = "pass", **names: object) -> Run:
+    """Times a statement; `setup` makes its variables, which are locals, once per sample."""
+    return _compiled("def work(count):", body, setup, names)
+
+
+def awaited(body: str, setup: str = "pass", **names: object) -> Run:
+    """Times a statement inside a coroutine; starting and ending the loop is not timed."""
+    work = _compiled("async def work(count):", body, setup, names)
+    return lambda count: asyncio.run(work(count))  # type: ignore[arg-type]
+
+
+def _compiled(head: str, body: str, setup: str, names: dict[str, object]) -> Run:
+    lines = [
+        head,
+        *textwrap.indent(setup, "    ").splitlines(),
+        "    turns = range(count // UNROLLED)",
+        "    start = perf_counter()",
+        "    for _ in turns:",
+        *textwrap.indent("\n".join([body] * UNROLLED), "        ").splitlines(),
+        "    return perf_counter() - start",
+    ]
+    scope = {"perf_counter": perf_counter, "UNROLLED": UNROLLED} | names
+    exec(compile("\n".join(lines), f"<{body}>", "exec"), scope)  # noqa: S102: each rival has bytecode of its own
+    return scope["work"]  # type: ignore[return-value]
+
+
+def in_threads(prepare: Callable[[int], list[Callable[[], object]]]) -> Run:
+    """Times threads from the moment when all of them are ready until the last one is done."""
+
+    def run(count: int) -> float:
+        works = prepare(count)
+        ready = threading.Barrier(len(works) + 1)
+
+        def start(work: Callable[[], object]) -> None:
+            ready.wait()
+            work()
+
+        threads = [threading.Thread(target=start, args=(work,), daemon=True) for work in works]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        begin = perf_counter()
+        for thread in threads:
+            thread.join(LONGEST)
+            if thread.is_alive():
+                raise TimeoutError(f"{count} operations took longer than {LONGEST:.0f} s")
+        return perf_counter() - begin
+
+    return run
+
+
+def measure(row: Row, effort: Effort) -> Iterator[Sample]:
+    """The samples of a row, round by round."""
+    assert row.rivals is not None, "a row of the Rust package"
+    rivals = row.rivals()
+    counts = {rival.name: scale(rival.run, effort.seconds) for rival in rivals}
+    for number in range(effort.rounds):
+        for turn in range(len(rivals)):
+            rival = rivals[(number + turn) % len(rivals)]
+            gc.collect()
+            count = counts[rival.name]
+            yield Sample(row.key, rival.name, number, count, rival.run(count) / count * 1e9)
+
+
+def scale(run: Run, seconds: float) -> int:
+    """How many operations take about so long. Warms up, too."""
+    count = 8 * UNROLLED
+    while (took := run(count)) * 4 < seconds:
+        count *= 4
+    wanted = max(int(count * seconds / took), 1)
+    return -(-wanted // (8 * UNROLLED)) * 8 * UNROLLED  # Divides by the unrolled statements, and among eight threads.
+
+
+def main(key: str, rounds: str, milliseconds: str) -> None:
+    from rows import ROWS
+
+    row = next(row for row in ROWS if row.key == key)
+    for sample in measure(row, Effort(int(rounds), float(milliseconds) / 1000)):
+        print(json.dumps(vars(sample)), flush=True)
+
+
+if __name__ == "__main__":
+    sys.modules["harness"] = sys.modules["__main__"]  # rows.py shall find these very classes.
+    main(*sys.argv[1:])

@@ -1,0 +1,310 @@
+"""The rows of the bench: every operation that has a goal, with oneloom's way and each peer's best way of doing it.
+
+Peers are at their best setting: bound methods are looked up once, queues are unbounded where that is faster, and culsans
+is called without its proxies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from time import perf_counter
+
+from harness import OURS, Bound, Rival, Row, Run, awaited, in_threads, statement
+
+import oneloom
+import oneloom.threading
+
+
+def moved(pairs: int, make: Callable[[], object]) -> Run:
+    """Items through a queue from so many producer threads to as many consumer threads."""
+
+    def prepare(count: int) -> list[Callable[[], object]]:
+        channel = make()
+        share = range(count // pairs)
+
+        def produce(put: Callable[[int], object] = channel.put) -> None:  # type: ignore[attr-defined]
+            for item in share:
+                put(item)
+
+        def consume(get: Callable[[], int] = channel.get) -> None:  # type: ignore[attr-defined]
+            for _ in share:
+                get()
+
+        return [produce] * pairs + [consume] * pairs
+
+    return in_threads(prepare)
+
+
+def contended(make: Callable[[], object]) -> Run:
+    """Two threads that want one lock all the time."""
+
+    def prepare(count: int) -> list[Callable[[], object]]:
+        lock = make()
+        share = range(count // 2)
+
+        def work() -> None:
+            for _ in share:
+                with lock:  # type: ignore[attr-defined]
+                    pass
+
+        return [work, work]
+
+    return in_threads(prepare)
+
+
+Ends = tuple[Callable[[int], object], Callable[[], Awaitable[int]]]
+
+
+def to_coroutine(open_queue: Callable[[], tuple[Ends, Callable[[], Awaitable[object]] | None]]) -> Run:
+    """A thread puts, a coroutine gets. The queue is made, and closed, by the coroutine's side; untimed."""
+
+    async def work(count: int) -> float:
+        (put, get), close = open_queue()
+        go = threading.Event()
+
+        def produce() -> None:
+            go.wait()
+            for item in range(count):
+                put(item)
+
+        producer = threading.Thread(target=produce, daemon=True)
+        producer.start()
+        start = perf_counter()
+        go.set()
+        for _ in range(count):
+            await get()
+        seconds = perf_counter() - start
+        producer.join()
+        if close is not None:
+            await close()
+        return seconds
+
+    return lambda count: asyncio.run(work(count))
+
+
+def between_tasks(open_queue: Callable[[], tuple[Callable[[int], Awaitable[None]], Callable[[], Awaitable[int]]]]) -> Run:
+    """One task puts, another gets."""
+
+    async def work(count: int) -> float:
+        put, get = open_queue()
+
+        async def produce() -> None:
+            for item in range(count):
+                await put(item)
+
+        producer = asyncio.create_task(produce())
+        start = perf_counter()
+        for _ in range(count):
+            await get()
+        seconds = perf_counter() - start
+        await producer
+        return seconds
+
+    return lambda count: asyncio.run(work(count))
+
+
+def rivals(**runs: Run) -> Callable[[], list[Rival]]:
+    """oneloom's way first; a peer's name has its dots back."""
+    return lambda: [Rival(name.replace("__", "."), run) for name, run in runs.items()]
+
+
+def same(body: str, setup: str, **makers: Callable[[], object]) -> Callable[[], list[Rival]]:
+    """Rivals that run the same statement on their own objects, which `make()` in the set-up gives."""
+    return rivals(**{name: statement(body, setup, make=make) for name, make in makers.items()})
+
+
+def same_awaited(body: str, setup: str, **makers: Callable[[], object]) -> Callable[[], list[Rival]]:
+    """The same inside a coroutine."""
+    return rivals(**{name: awaited(body, setup, make=make) for name, make in makers.items()})
+
+
+def janus_ends() -> tuple[Ends, Callable[[], Awaitable[object]]]:
+    import janus
+
+    channel: janus.Queue[int] = janus.Queue()
+    return (channel.sync_q.put, channel.async_q.get), channel.aclose
+
+
+def culsans_ends() -> tuple[Ends, None]:
+    import culsans
+
+    channel: culsans.Queue[int] = culsans.Queue()
+    return (channel.sync_put, channel.async_get), None
+
+
+def our_ends() -> tuple[Ends, None]:
+    channel: oneloom.Queue[int] = oneloom.Queue()
+    return (channel.put, channel.get_async), None
+
+
+def our_tasks(maxsize: int) -> Run:
+    def open_queue() -> tuple[Callable[[int], Awaitable[None]], Callable[[], Awaitable[int]]]:
+        channel: oneloom.Queue[int] = oneloom.Queue(maxsize)
+        return channel.put_async, channel.get_async
+
+    return between_tasks(open_queue)
+
+
+def asyncio_tasks(maxsize: int) -> Run:
+    def open_queue() -> tuple[Callable[[int], Awaitable[None]], Callable[[], Awaitable[int]]]:
+        channel: asyncio.Queue[int] = asyncio.Queue(maxsize)
+        return channel.put, channel.get
+
+    return between_tasks(open_queue)
+
+
+def threads() -> Iterator[Row]:
+    """Operations that need not wait, and threads that meet."""
+    with_lock = ("with lock: pass", "lock = make()")
+    yield Row(
+        "lock",
+        "`with lock`, nobody else wants it",
+        {"threading.Lock": 1.35},
+        same(*with_lock, oneloom=oneloom.Lock, threading__Lock=threading.Lock),
+    )
+    yield Row(
+        "lock-drop-in",
+        "the same, drop-in",
+        {"threading.Lock": 1.4},
+        same(*with_lock, oneloom=oneloom.threading.Lock, threading__Lock=threading.Lock),
+    )
+    yield Row(
+        "rlock",
+        "`with rlock`, nobody else wants it",
+        {"threading.RLock": 1.35},
+        same(*with_lock, oneloom=oneloom.RLock, threading__RLock=threading.RLock),
+    )
+    yield Row(
+        "rlock-drop-in",
+        "the same, drop-in",
+        {"threading.RLock": 1.4},
+        same(*with_lock, oneloom=oneloom.threading.RLock, threading__RLock=threading.RLock),
+    )
+    yield Row(
+        "semaphore",
+        "`with semaphore`",
+        {"threading.Semaphore": 7},
+        same(
+            "with semaphore: pass",
+            "semaphore = make()",
+            oneloom=oneloom.Semaphore,
+            threading__Semaphore=threading.Semaphore,
+        ),
+    )
+    yield Row(
+        "event",
+        "`event.set(); event.is_set(); event.clear()`",
+        {"threading.Event": 8},
+        same(
+            "event.set(); event.is_set(); event.clear()",
+            "event = make()",
+            oneloom=oneloom.Event,
+            threading__Event=threading.Event,
+        ),
+    )
+    yield Row(
+        "condition",
+        "`with condition: condition.notify_all()`",
+        {"threading.Condition": 2.4},
+        same(
+            "with condition: condition.notify_all()",
+            "condition = make()",
+            oneloom=oneloom.Condition,
+            threading__Condition=threading.Condition,
+        ),
+    )
+    yield Row(
+        "queue",
+        "`queue.put(item); queue.get()` in one thread",
+        {"queue.Queue": 15},
+        same("channel.put(1); channel.get()", "channel = make()", oneloom=oneloom.Queue, queue__Queue=queue.Queue),
+    )
+    for pairs, title, least in ((1, "one producer thread, one consumer thread", 30.0), (4, "four of each", 10.0)):
+        yield Row(
+            f"queue-{pairs}-{pairs}",
+            f"a queue, {title}",
+            {"queue.Queue": least, "queue.SimpleQueue": 0.8},
+            rivals(
+                oneloom=moved(pairs, oneloom.Queue),
+                queue__Queue=moved(pairs, queue.Queue),
+                queue__SimpleQueue=moved(pairs, queue.SimpleQueue),
+            ),
+        )
+    yield Row(
+        "lock-contended",
+        "two threads want one lock",
+        {"threading.Lock": 1},
+        rivals(oneloom=contended(oneloom.Lock), threading__Lock=contended(threading.Lock)),
+    )
+
+
+def coroutines() -> Iterator[Row]:
+    """Coroutines on asyncio's own loop."""
+    yield Row(
+        "async-lock",
+        "`async with lock`",
+        {"asyncio.Lock": 1.5},
+        same_awaited("async with lock: pass", "lock = make()", oneloom=oneloom.Lock, asyncio__Lock=asyncio.Lock),
+    )
+    yield Row(
+        "async-semaphore",
+        "`async with semaphore`",
+        {"asyncio.Semaphore": 1.5},
+        same_awaited(
+            "async with semaphore: pass",
+            "semaphore = make()",
+            oneloom=oneloom.Semaphore,
+            asyncio__Semaphore=asyncio.Semaphore,
+        ),
+    )
+    yield Row(
+        "async-queue",
+        "put and get in one coroutine",
+        {"asyncio.Queue": 2.4},
+        rivals(
+            oneloom=awaited(
+                "await channel.put_async(1); await channel.get_async()", "channel = make()", make=oneloom.Queue
+            ),
+            asyncio__Queue=awaited("await channel.put(1); await channel.get()", "channel = make()", make=asyncio.Queue),
+        ),
+    )
+    yield Row(
+        "async-queue-tasks",
+        "a queue between two tasks",
+        {"asyncio.Queue": 2.4},
+        rivals(oneloom=our_tasks(0), asyncio__Queue=asyncio_tasks(0)),
+    )
+    yield Row(
+        "thread-to-coroutine",
+        "a thread puts, a coroutine gets",
+        {"janus.Queue": 8, "culsans.Queue": 8},
+        rivals(
+            oneloom=to_coroutine(our_ends),
+            janus__Queue=to_coroutine(janus_ends),
+            culsans__Queue=to_coroutine(culsans_ends),
+        ),
+    )
+
+
+RUST = (
+    Row("rust-mutex", "Rust: lock and unlock a mutex that nobody else wants", {"parking_lot": 0.8}),
+    Row("rust-queue-1-1", "Rust: a queue, 1 : 1 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-queue-1-1-bounded", "Rust: the same, bounded", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-queue-4-4", "Rust: a queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-queue-4-4-bounded", "Rust: the same, bounded", {"crossbeam-channel": 0.8, "flume": 0.8}),
+)
+
+ROWS = (*threads(), *coroutines(), *RUST)
+
+BOUNDS = (
+    Bound("rust-lock-size", "Rust: an unused `Mutex<()>`", 64),
+    Bound("rust-parked-mutex", "Rust: what a thread allocates while it waits for a `Mutex`", 0),
+    Bound("rust-parked-queue", "Rust: what a thread allocates while it waits at a `Queue`", 0),
+    Bound("lock-size", "Python: an unused `Lock`, with all that the interpreter keeps beside it", None),
+    Bound("threading-lock-size", "Python: a `threading.Lock`, likewise", None),
+)
+
+assert all(row.in_rust or row.rivals()[0].name == OURS for row in ROWS)  # type: ignore[misc]
