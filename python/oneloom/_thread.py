@@ -18,7 +18,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Generator, Iterable, Mapping
-    from typing import Any
+    from typing import Any, Generic as _Generic
+
+    from typing_extensions import TypeVar
+
+    _T = TypeVar("_T", default=Any)
+else:
+    _T = None
+
+    class _Generic:  # Importing typing would take longer than importing the rest of oneloom.
+        __class_getitem__ = classmethod(type(list[int]))
+
 
 _CONTEXT_IS_STANDARD = sys.version_info >= (3, 14)
 
@@ -91,7 +101,7 @@ class _OutOfTraceback:
 _out_of_traceback = _OutOfTraceback()
 
 
-class Thread(threading.Thread):
+class Thread(threading.Thread, _Generic[_T]):
     """A thread whose result can be had, by `result()` from a thread or by `await` from a coroutine.
 
     Takes what `threading.Thread` takes, and `context=`, a `contextvars.Context` to run in. What the target (or an
@@ -111,7 +121,7 @@ class Thread(threading.Thread):
     def __init__(
         self,
         group: None = None,
-        target: Callable[..., Any] | None = None,
+        target: Callable[..., _T] | None = None,
         name: str | None = None,
         args: Iterable[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -177,7 +187,7 @@ class Thread(threading.Thread):
         if self.__may_have_to_wait() and await self.__started().completion.wait_async(timeout):
             super().join()  # What is left of the thread takes microseconds.
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> _T:
         """Wait until the thread has ended, and return its result or raise its exception.
 
         TimeoutError after `timeout` seconds; RuntimeError and DeadlockError as for `join`.
@@ -187,10 +197,10 @@ class Thread(threading.Thread):
             raise TimeoutError(f"thread {self.name!r} has not ended within {timeout} s")
         return self.__ended_with()
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def __await__(self) -> Generator[Any, Any, _T]:
         return self.__await_result().__await__()
 
-    async def __await_result(self) -> Any:
+    async def __await_result(self) -> _T:
         await self.join_async()
         return self.__ended_with()
 
@@ -199,12 +209,13 @@ class Thread(threading.Thread):
         # The main thread, under the runner, was never started: it is waited for as ever.
         return self.__outcome is not None and self.is_alive()
 
-    def __ended_with(self) -> Any:
+    def __ended_with(self) -> _T:
         outcome = self.__started()
         if not outcome.known:
             raise RuntimeError(f"thread {self.name!r} has no result: it did not come along when this process forked")
         if outcome.error is None:
-            return outcome.value
+            value: _T = outcome.value
+            return value
         try:
             raise outcome.error
         finally:
@@ -215,6 +226,8 @@ class Thread(threading.Thread):
         return self.__outcome
 
 
+if not TYPE_CHECKING:
+    del _T
 Thread.__module__ = "oneloom"  # Where it is public, and where pickle finds it.
 
 
