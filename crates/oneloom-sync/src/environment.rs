@@ -21,6 +21,15 @@ impl Environment for Plain {
     }
 }
 
+/// The environment of a Rust thread in a call that may not panic.
+struct Patient;
+
+impl Environment for Patient {
+    fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
+        Judgement::KeepWaiting
+    }
+}
+
 /// Runs a call until it has its result.
 ///
 /// # Panics
@@ -52,6 +61,15 @@ fn refuse(stop: &Stop) -> ! {
     panic!("{}\n  help: {remedy}", describe(deadlock))
 }
 
+/// Runs a call until it has its result. Never panics: in a deadlock it goes on waiting, and somebody else in the
+/// cycle has to give way.
+pub(crate) fn wait_patiently<C: Call>(primitive: &C::Primitive, call: &mut C) -> C::Output {
+    match block(primitive, call, Deadline::Never, &mut Patient) {
+        Ok(output) => output,
+        Err(_) => unreachable!("a wait that nothing can end"),
+    }
+}
+
 /// Runs a call until it has its result or the timeout is over.
 #[inline]
 pub(crate) fn wait_for<C: Call>(
@@ -62,8 +80,17 @@ pub(crate) fn wait_for<C: Call>(
     // Most calls need no clock.
     match call.attempt(primitive) {
         Some(output) => Some(output),
-        None => block(primitive, call, Deadline::after(Some(timeout)), &mut Plain).ok(),
+        None => wait_until(primitive, call, Deadline::after(Some(timeout))),
     }
+}
+
+/// Runs a call until it has its result or the deadline passes.
+pub(crate) fn wait_until<C: Call>(
+    primitive: &C::Primitive,
+    call: &mut C,
+    deadline: Deadline,
+) -> Option<C::Output> {
+    block(primitive, call, deadline, &mut Plain).ok()
 }
 
 /// A deadlock in words: a line for each participant, who waits for what and who holds it.

@@ -10,20 +10,32 @@
 
 #![deny(unsafe_code)]
 
+mod barrier;
 mod cell;
+mod condvar;
 mod environment;
+mod event;
 mod mutex;
+mod one_shot;
 mod queue;
 mod queue_error;
 pub mod raw;
+mod reentrant;
+mod semaphore;
 mod simple_queue;
 mod statistics;
 
+pub use barrier::{Arrival, Barrier, BrokenBarrier};
+pub use condvar::Condvar;
 pub use environment::describe;
+pub use event::Event;
 pub use mutex::{AsyncMutexGuard, Mutex, MutexGuard};
+pub use one_shot::{AlreadySet, OneShot};
 pub use queue::{Iter, LifoQueue, Queue, QueueOf};
 pub use queue_error::{GetError, PutError, ShutDown};
 pub use raw::Counters;
 pub use raw::queue::{Fifo, Lifo, QueueStatistics, Store};
+pub use reentrant::{AsyncReentrantMutexGuard, ReentrantMutex, ReentrantMutexGuard};
+pub use semaphore::{BoundedSemaphore, Permit, Semaphore, TooManyPermits};
 pub use simple_queue::SimpleQueue;
 pub use statistics::Statistics;

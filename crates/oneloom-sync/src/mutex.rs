@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oneloom_wait::const_unless_modelled;
 
-use crate::cell::{Guarded, Hold, OfThread};
+use crate::cell::{Guarded, Hold, OfTask, OfThread};
 use crate::raw::{Name, RawMutex};
 use crate::statistics::{Shown, Statistics};
 
@@ -98,7 +98,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard { hold: self.guarded.lock(), _thread: OfThread::default() }
+        MutexGuard { hold: self.guarded.lock() }
     }
 
     /// Takes the mutex if it is free now. Never waits, never panics.
@@ -111,7 +111,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.guarded.try_lock().map(|hold| MutexGuard { hold, _thread: OfThread::default() })
+        self.guarded.try_lock().map(|hold| MutexGuard { hold })
     }
 
     /// As [`lock`](Self::lock), for `timeout` at most; `None` when that is over. Never panics.
@@ -125,7 +125,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     pub fn lock_timeout(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
         let hold = self.guarded.lock_timeout(timeout)?;
-        Some(MutexGuard { hold, _thread: OfThread::default() })
+        Some(MutexGuard { hold })
     }
 
     /// As [`lock`](Self::lock), for async code on any executor. The guard may be held across `await` and may move
@@ -230,15 +230,14 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 /// ```
 #[must_use = "the mutex is released at once if the guard is not kept"]
 pub struct MutexGuard<'a, T: ?Sized> {
-    pub(crate) hold: Hold<'a, T>,
-    pub(crate) _thread: OfThread,
+    pub(crate) hold: Hold<'a, RawMutex, T, OfThread>,
 }
 
 /// That an async task holds a [`Mutex`]: gives the data, and releases the mutex when dropped, on whichever thread
 /// the task runs by then.
 #[must_use = "the mutex is released at once if the guard is not kept"]
 pub struct AsyncMutexGuard<'a, T: ?Sized> {
-    pub(crate) hold: Hold<'a, T>,
+    pub(crate) hold: Hold<'a, RawMutex, T, OfTask>,
 }
 
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
