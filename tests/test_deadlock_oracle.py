@@ -10,8 +10,10 @@ import pytest
 
 from conftest import STRESS, finish, program
 from oracle import program as p
-from oracle.history import BARE, RLOCK, WITH, History, Op
-from oracle.judge import judge
+from oracle.explore import Machine
+from oracle.generate import generate
+from oracle.history import BARE, RLOCK, WITH, Event, History, Op
+from oracle.judge import State, judge
 
 PROGRAMS = int(10_000 * STRESS)
 QUIET_PROGRAMS = int(12 * STRESS)
@@ -177,6 +179,51 @@ def test_a_join_that_returns_too_early_is_found():
     history.begin("T0", Op("join", "T1"))
     history.end("T0", Op("join", "T1"))
     assert kinds(two_threads(), history) == ["early"]
+
+
+def abstract_programs(seed, count):
+    """Random programs of threads that have an abstract form."""
+    found = 0
+    while found < count:
+        seed += 1
+        candidate = generate(seed)
+        try:
+            machine = Machine(candidate)
+        except ValueError:
+            continue
+        if not candidate.loops and not candidate.handler:
+            found += 1
+            yield candidate, machine
+
+
+def test_the_judge_agrees_with_every_interleaving(seed):
+    """Walks at random through abstract programs: whom the judge calls doomed cannot move in any interleaving that is left,
+    and when nobody can go on, the judge calls everybody doomed."""
+    rng, deadlocks = random.Random(seed), 0
+    for candidate, machine in abstract_programs(seed, 200):
+        for _ in range(5):
+            state, history = machine.start, History()
+            while True:
+                moves = list(machine.moves(state))
+                # Whoever has something to do next has begun it.
+                view = State.of(candidate)
+                for event in history.events:
+                    view.apply(event)
+                for at, code, name in zip(state[0], machine.code, machine.names):
+                    if at == len(code):
+                        view.finished.add(name)
+                    else:
+                        view.apply(Event(name, "begin", code[at][0]))
+                doomed = view.doomed()
+                assert doomed <= machine.immovable(state), f"{candidate.text()}\n{history.text()}\n{doomed}"
+                if not moves:
+                    assert doomed == machine.running(state), f"{candidate.text()}\n{history.text()}\n{doomed}"
+                    deadlocks += bool(doomed)
+                    break
+                thread, op, done, state = rng.choice(moves)
+                history.begin(machine.names[thread], op)
+                history.end(machine.names[thread], op, "done" if done else "failed")
+    assert deadlocks > 20
 
 
 # Runs real programs with a detector that is broken on purpose.

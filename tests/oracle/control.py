@@ -3,10 +3,12 @@ every other one, since there help from outside is possible: it releases a bare h
 whose handler raises. So every program ends, and a DeadlockError where help was possible is caught as invented.
 """
 
+import os
 import queue
 import signal
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 
 import oneloom
@@ -92,7 +94,12 @@ class Conductor:
 
     def serve(self):
         while True:
-            verdict = self.supervise(self.jobs.get())
+            try:
+                verdict = self.supervise(self.jobs.get())
+            except BaseException:
+                # Nobody would ever answer the main thread, which waits for the verdict.
+                traceback.print_exc()
+                os._exit(2)
             if verdict.stuck:
                 self.on_hang(verdict)
             self.results.put(verdict)
