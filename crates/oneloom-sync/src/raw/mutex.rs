@@ -117,18 +117,22 @@ impl RawMutex {
         {
             return Ok(());
         }
-        self.release_to_line()
+        self.release_to_line(state & !PARKED)
     }
 
     #[cold]
-    fn release_to_line(&self) -> Result<(), ReleaseError> {
+    fn release_to_line(&self, hold: u64) -> Result<(), ReleaseError> {
         let mut wakes = Wakes::new();
         let mut line = self.line.enter();
-        // A hold that anybody may release can be gone by now. A locked word with waiters only changes in here.
+        // A locked word with waiters only changes in here. Before, somebody else may have released a hold that
+        // anybody may release, and the scope of a third have begun.
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             if state & LOCKED == 0 {
                 return Err(ReleaseError::NotHeld);
+            }
+            if state & SCOPED != 0 && state & !PARKED != hold {
+                return Err(ReleaseError::NotOwner(Owner::from_bits(state >> OWNER_SHIFT)));
             }
             let next = match line.waiters.front() {
                 Some(first) if first.starving => hold_bits(first.owner, first.mode != 0),
