@@ -1,0 +1,102 @@
+//! Models of the wait graph on real mutexes: of several threads that close a cycle at once exactly one is told,
+//! and nobody is told who is not in one.
+
+#![cfg(loom)]
+
+mod support;
+
+use std::sync::Arc;
+
+use loom::thread;
+use oneloom_sync::raw::{LockCall, Name, RawMutex};
+use oneloom_wait::clock::Deadline;
+use oneloom_wait::graph::{Certainty, Deadlock};
+use oneloom_wait::owner::Owner;
+use oneloom_wait::owner::modelled::{Owners, act_as};
+use oneloom_wait::wait::{Environment, Judgement, Stop, block};
+use support::check;
+
+/// Raises, as a program does by default, and remembers what it was told.
+#[derive(Default)]
+struct Raises(Vec<Deadlock>);
+
+impl Environment for Raises {
+    fn judge(&mut self, deadlock: &Deadlock) -> Judgement {
+        self.0.push(deadlock.clone());
+        Judgement::Raise
+    }
+}
+
+/// As `who`, who holds `held`, takes `wanted` too; then releases what it has. Whether it was the victim.
+fn cross(who: Owner, held: &RawMutex, wanted: &RawMutex) -> bool {
+    act_as(who);
+    let mut environment = Raises::default();
+    let mut call = LockCall { owner: who, scoped: true };
+    let victim = match block(wanted, &mut call, Deadline::Never, &mut environment) {
+        Ok(()) => {
+            wanted.release(|| who).unwrap();
+            false
+        }
+        Err(Stop::Deadlock(deadlock)) => {
+            assert_eq!(deadlock.certainty, Certainty::Certain);
+            assert_eq!(deadlock.steps[0].owner, who);
+            true
+        }
+        Err(stop) => panic!("{stop:?}"),
+    };
+    held.release(|| who).unwrap();
+    victim
+}
+
+/// `count` threads stand in a ring: each holds a mutex and wants its neighbour's. Returns how many were told.
+fn ring(count: usize, first: usize) -> usize {
+    let owners = Arc::new(Owners::new(count as u32));
+    let mutexes: Arc<Vec<RawMutex>> = Arc::new((0..count).map(|_| RawMutex::new(Name::NONE)).collect());
+    let members: Vec<Owner> = mutexes
+        .iter()
+        .map(|mutex| {
+            let member = owners.thread();
+            assert!(mutex.try_lock(member, true));
+            member
+        })
+        .collect();
+    if first != 0 {
+        // Not a cycle: one mutex of the ring is free.
+        mutexes[0].release(|| members[0]).unwrap();
+    }
+    let threads: Vec<_> = (first..count)
+        .map(|place| {
+            let (mutexes, member) = (mutexes.clone(), members[place]);
+            thread::spawn(move || cross(member, &mutexes[place], &mutexes[(place + 1) % mutexes.len()]))
+        })
+        .collect();
+    let told = threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum();
+    assert!(mutexes.iter().all(|mutex| !mutex.is_locked() && mutex.statistics().0 == 0));
+    told
+}
+
+#[test]
+fn of_two_that_close_a_cycle_at_once_exactly_one_is_told() {
+    check(2, || assert_eq!(ring(2, 0), 1));
+}
+
+#[test]
+fn of_three_that_close_a_cycle_at_once_exactly_one_is_told() {
+    check(1, || assert_eq!(ring(3, 0), 1));
+}
+
+#[test]
+fn a_chain_that_ends_at_a_free_lock_is_nobodys_deadlock() {
+    check(2, || assert_eq!(ring(3, 1), 0));
+}
+
+#[test]
+fn one_who_takes_a_lock_twice_is_told_at_once() {
+    check(2, || {
+        let owners = Owners::new(1);
+        let me = owners.thread();
+        let mutex = RawMutex::new(Name::NONE);
+        assert!(mutex.try_lock(me, true));
+        assert!(cross(me, &mutex, &mutex));
+    });
+}
