@@ -12,7 +12,7 @@ import threading
 import time
 
 from oneloom._compat.exit import call_before_last_joins, main_thread_counts_as_ended
-from oneloom._native import Completion
+from oneloom._native import Completion, _at_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -233,6 +233,7 @@ Thread.__module__ = "oneloom"  # Where it is public, and where pickle finds it.
 
 def _join_foreground_threads() -> None:
     """At exit: wait for the threads that keep the program alive, and for those that they start meanwhile."""
+    _at_exit()
     with main_thread_counts_as_ended():
         while threads := [thread for thread in threading.enumerate() if _keeps_program_alive(thread)]:
             for thread in threads:

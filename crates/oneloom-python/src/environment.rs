@@ -8,11 +8,27 @@ use oneloom_wait::wait::{Call, Environment, Judgement, Stop, block};
 use pyo3::marker::Ungil;
 use pyo3::prelude::*;
 
-use crate::{errors, owner, port};
+use crate::{owner, port, report};
+
+/// Runs a call that must end with its result: signal handlers wait until it has.
+///
+/// # Errors
+/// `DeadlockError` only.
+pub fn wait_uninterrupted<C>(python: Python<'_>, primitive: &C::Primitive, call: &mut C) -> PyResult<()>
+where
+    C: Call<Output = ()> + Ungil + Send,
+    C::Primitive: Sync,
+{
+    if notifying(python, || call.attempt(primitive)).is_some() {
+        return Ok(());
+    }
+    wait_detached(python, primitive, call, Deadline::Never, false).map(drop)
+}
 
 /// What a blocked Python thread answers to the wait engine. Used while detached.
 struct PythonThread {
     flags: u32,
+    interruptible: bool,
     /// What a signal handler raised.
     raised: Option<PyErr>,
 }
@@ -23,12 +39,18 @@ impl Environment for PythonThread {
     }
 
     fn interrupted(&mut self) -> bool {
-        self.raised = Python::attach(|python| python.check_signals()).err();
+        if self.interruptible {
+            self.raised = Python::attach(|python| python.check_signals()).err();
+        }
         self.raised.is_some()
     }
 
-    fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
-        Judgement::Raise
+    fn judge(&mut self, deadlock: &Deadlock) -> Judgement {
+        Python::attach(|python| report::judge(python, deadlock))
+    }
+
+    fn may_still_move(&mut self) -> bool {
+        Python::attach(report::may_still_move)
     }
 }
 
@@ -55,7 +77,7 @@ where
     if deadline.remaining().is_some_and(|left| left.is_zero()) {
         return Ok(None);
     }
-    wait_detached(python, primitive, call, deadline)
+    wait_detached(python, primitive, call, deadline, true)
 }
 
 #[cold]
@@ -64,6 +86,7 @@ fn wait_detached<C>(
     primitive: &C::Primitive,
     call: &mut C,
     deadline: Deadline,
+    interruptible: bool,
 ) -> PyResult<Option<C::Output>>
 where
     C: Call + Ungil + Send,
@@ -71,18 +94,19 @@ where
     C::Output: Send,
 {
     owner::thread(python);
-    let flags = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
-    let mut environment = PythonThread { flags, raised: None };
+    let on_loop = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
+    let flags = on_loop | report::exit_flag(python);
+    let mut environment = PythonThread { flags, interruptible, raised: None };
     let ended = python.detach(|| block(primitive, call, deadline, &mut environment));
     match ended {
         Ok(output) => Ok(Some(output)),
         Err(Stop::TimedOut) => Ok(None),
-        Err(Stop::Interrupted) => Err(environment.raised.take().unwrap_or_else(|| {
-            pyo3::exceptions::PyRuntimeError::new_err("the wait was ended by its caller")
-        })),
-        Err(Stop::Deadlock(deadlock)) => {
-            Err(errors::DeadlockError::new_err(oneloom_sync::describe(&deadlock)))
-        }
+        Err(Stop::Interrupted) => match environment.raised.take() {
+            Some(error) => Err(error),
+            // The call itself ended it, and its caller knows why.
+            None => Ok(None),
+        },
+        Err(Stop::Deadlock(deadlock)) => Err(report::error(python, &deadlock)),
     }
 }
 

@@ -10,12 +10,24 @@
 //! - one module for each family of classes.
 
 mod arguments;
+mod barrier;
+mod completion;
+mod condition;
+mod describe;
 mod environment;
 mod errors;
+mod event;
+mod fork;
 mod lock;
 mod owner;
 mod port;
+mod priority;
 mod queue;
+mod report;
+mod rlock;
+mod semaphore;
+mod signal;
+mod statistics;
 mod waiting;
 
 use pyo3::prelude::*;
@@ -24,11 +36,27 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lock::Lock>()?;
-    // Under a name of its own here: it calls itself `Lock`, like the class that it stands in for.
-    module.add("DropInLock", module.py().get_type::<lock::DropInLock>())?;
+    module.add_class::<rlock::RLock>()?;
+    module.add_class::<semaphore::Semaphore>()?;
+    module.add_class::<semaphore::BoundedSemaphore>()?;
+    module.add_class::<event::Event>()?;
+    module.add_class::<condition::Condition>()?;
+    module.add_class::<barrier::Barrier>()?;
     module.add_class::<queue::Queue>()?;
     module.add_class::<queue::LifoQueue>()?;
+    module.add_class::<priority::PriorityQueue>()?;
     module.add_class::<queue::SimpleQueue>()?;
+    module.add_class::<completion::Completion>()?;
+    module.add_class::<statistics::Statistics>()?;
+    module.add_class::<statistics::QueueStatistics>()?;
     module.add_class::<waiting::Waiting>()?;
-    errors::register(module)
+    // Under names of their own here: they call themselves like the classes that they stand in for.
+    let python = module.py();
+    module.add("DropInLock", python.get_type::<lock::DropInLock>())?;
+    module.add("DropInRLock", python.get_type::<rlock::DropInRLock>())?;
+    module.add("DropInCondition", python.get_type::<condition::DropInCondition>())?;
+    errors::register(module)?;
+    report::register(module)?;
+    signal::register(module)?;
+    fork::register(module)
 }

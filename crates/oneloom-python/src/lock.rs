@@ -5,19 +5,39 @@ use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::arguments::{lock_deadline, name};
+use crate::arguments::{Timeout, lock_deadline, name};
+use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::owner;
 use crate::port;
+use crate::report;
+use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
 
 /// Whose the holds are, and who may end them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rules {
+pub enum Rules {
     /// The running task's, else the thread's; what `with` took, only its owner may release.
     Unified,
-    /// The thread's; anybody may release.
+    /// The thread's; anybody may release a Lock.
     DropIn,
+}
+
+impl Rules {
+    /// Who calls.
+    #[inline]
+    pub fn owner(self, python: Python<'_>) -> Owner {
+        match self {
+            Self::Unified => owner::current(python),
+            Self::DropIn => owner::thread(python),
+        }
+    }
+}
+
+/// The timeout of an `acquire_async`, checked as `acquire` checks it.
+pub fn async_timeout(timeout: Timeout) -> PyResult<Timeout> {
+    lock_deadline(true, timeout)?;
+    Ok(timeout.filter(|timeout| *timeout != -1.0))
 }
 
 /// A mutual exclusion lock for threads and coroutines at once.
@@ -36,17 +56,25 @@ impl Holds for Lock {
 }
 
 impl Lock {
-    #[inline]
-    fn owner(&self, python: Python<'_>) -> Owner {
-        match self.rules {
-            Rules::Unified => owner::current(python),
-            Rules::DropIn => owner::thread(python),
-        }
+    fn with(rules: Rules, name: Option<&str>) -> Self {
+        Self { raw: RawMutex::of_kind(self::name(name), &"Lock"), rules }
     }
 
     #[inline]
     fn call(&self, python: Python<'_>, scoped: bool) -> LockCall {
-        LockCall { owner: self.owner(python), scoped: scoped && self.rules == Rules::Unified }
+        LockCall { owner: self.rules.owner(python), scoped: scoped && self.rules == Rules::Unified }
+    }
+
+    #[cold]
+    fn not_released(slf: &Bound<'_, Self>, error: ReleaseError) -> PyErr {
+        match error {
+            ReleaseError::NotHeld => PyRuntimeError::new_err("release unlocked lock"),
+            ReleaseError::NotOwner(holder) => PyRuntimeError::new_err(format!(
+                "{} was taken by `with` in {}, and only that may release it",
+                describe::title(slf.as_any(), slf.get().raw.given_name()).unwrap_or_default(),
+                report::who(slf.py(), Some(holder)),
+            )),
+        }
     }
 }
 
@@ -55,79 +83,88 @@ impl Lock {
     #[new]
     #[pyo3(signature = (*, name=None))]
     fn new(name: Option<&str>) -> Self {
-        Self { raw: RawMutex::new(self::name(name)), rules: Rules::Unified }
+        Self::with(Rules::Unified, name)
     }
 
     #[pyo3(signature = (blocking=true, timeout=None))]
-    fn acquire(&self, python: Python<'_>, blocking: bool, timeout: Option<f64>) -> PyResult<bool> {
-        let mut call = self.call(python, false);
+    pub fn acquire(&self, python: Python<'_>, blocking: bool, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
             lock_deadline(blocking, timeout)?;
         }
+        let mut call = self.call(python, false);
         Ok(wait(python, &self.raw, &mut call, || lock_deadline(blocking, timeout))?.is_some())
     }
 
-    fn release(&self, python: Python<'_>) -> PyResult<()> {
-        notifying(python, || self.raw.release(|| self.owner(python))).map_err(|error| match error {
-            ReleaseError::NotHeld => PyRuntimeError::new_err("release unlocked lock"),
-            ReleaseError::NotOwner(_) => PyRuntimeError::new_err(
-                "this lock is held by a `with` block of another thread or task, and only that may release it",
-            ),
-        })
+    #[inline]
+    pub fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (python, this) = (slf.py(), slf.get());
+        notifying(python, || this.raw.release(|| this.rules.owner(python)))
+            .map_err(|error| Self::not_released(slf, error))
     }
 
-    fn locked(&self) -> bool {
+    pub fn locked(&self) -> bool {
         self.raw.is_locked()
     }
 
     #[inline]
-    fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
+    pub fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
         let mut call = self.call(python, true);
-        if self.raw.try_lock(call.owner, call.scoped) {
-            return Ok(true);
+        if !self.raw.try_lock(call.owner, call.scoped) {
+            wait(python, &self.raw, &mut call, || lock_deadline(true, None))?;
         }
-        wait(python, &self.raw, &mut call, || lock_deadline(true, None))?;
         Ok(true)
     }
 
     #[inline]
     fn __exit__(
-        &self,
-        python: Python<'_>,
+        slf: &Bound<'_, Self>,
         _kind: &Bound<'_, PyAny>,
         _value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        self.release(python)
+        Self::release(slf)
     }
 
-    #[pyo3(signature = (scoped))]
-    fn _acquire_now(&self, python: Python<'_>, scoped: bool) -> PyResult<bool> {
+    pub fn _acquire_now(&self, python: Python<'_>, scoped: bool) -> PyResult<bool> {
         port::require_loop(python)?;
         let call = self.call(python, scoped);
         Ok(self.raw.try_lock(call.owner, call.scoped))
     }
 
-    #[pyo3(signature = (scoped, timeout=None))]
-    fn _acquire_later(slf: &Bound<'_, Self>, scoped: bool, timeout: Option<f64>) -> PyResult<Waiting> {
-        let python = slf.py();
-        if let Some(timeout) = timeout {
-            lock_deadline(true, Some(timeout))?;
-        }
-        let call = slf.get().call(python, scoped);
-        let timeout = timeout.filter(|timeout| *timeout != -1.0);
-        Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, timeout, |()| true)
+    pub fn _acquire_later(
+        slf: &Bound<'_, Self>,
+        scoped: bool,
+        timeout: Timeout,
+    ) -> PyResult<Waiting> {
+        let call = slf.get().call(slf.py(), scoped);
+        let timeout = async_timeout(timeout)?;
+        Waiting::yes_or_no(slf.py(), Held(slf.clone().unbind()), call, timeout, |()| true)
+    }
+
+    fn _at_fork_reinit(&self) {
+        self.raw.reset_after_fork();
     }
 
     #[getter]
-    fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         self.raw.given_name()
     }
 
+    fn statistics(&self) -> Statistics {
+        self.raw.statistics().into()
+    }
+
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let state = if slf.get().raw.is_locked() { "locked" } else { "unlocked" };
-        let name = slf.get().raw.given_name().map_or_else(String::new, |name| format!("'{name}' "));
-        Ok(format!("<{state} oneloom.{} object {name}at {:#x}>", slf.get_type().name()?, slf.as_ptr() as usize))
+        let raw = &slf.get().raw;
+        let held = raw.holder().map(|holder| format!("owner={} ", report::who(slf.py(), Some(holder))));
+        Ok(format!(
+            "<{} oneloom.{} object {}{}at {:#x}>",
+            if held.is_some() { "locked" } else { "unlocked" },
+            slf.get_type().name()?,
+            describe::quoted(raw.given_name()),
+            held.unwrap_or_default(),
+            slf.as_ptr() as usize
+        ))
     }
 }
 
@@ -140,7 +177,6 @@ impl DropInLock {
     #[new]
     #[pyo3(signature = (*, name=None))]
     fn new(name: Option<&str>) -> PyClassInitializer<Self> {
-        let base = Lock { raw: RawMutex::new(self::name(name)), rules: Rules::DropIn };
-        PyClassInitializer::from(base).add_subclass(Self)
+        PyClassInitializer::from(Lock::with(Rules::DropIn, name)).add_subclass(Self)
     }
 }

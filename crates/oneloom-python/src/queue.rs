@@ -5,17 +5,18 @@
 use std::sync::Arc;
 
 use oneloom_sync::raw::queue::{
-    Fifo, GetCall, JoinCall, Lifo, PutCall, QueueStatistics, RawQueue, ShutDown, Store, TooManyDone,
+    Fifo, GetCall, JoinCall, Lifo, PutCall, QueueStatistics as QueueCounters, RawQueue, ShutDown, Store, TooManyDone,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
 
 use crate::arguments::{lenient_deadline, name, queue_deadline, Timeout};
 use crate::environment::{notifying, wait};
 use crate::errors;
 use crate::port;
+use crate::statistics::QueueStatistics;
 use crate::waiting::Waiting;
 
 /// What queues hold.
@@ -42,7 +43,7 @@ pub trait Flavour: Send + Sync {
     /// Reports an item as done.
     fn task_done(&self) -> Result<(), TooManyDone>;
     /// Shuts the queue down; returns the items that nobody is to get.
-    fn shut_down(&self, immediate: bool) -> Vec<Item>;
+    fn shut_down(&self, python: Python<'_>, immediate: bool) -> PyResult<Vec<Item>>;
     /// Takes every item out without telling anybody.
     fn clear(&self) -> Vec<Item>;
     /// Shows every item to the garbage collector.
@@ -50,7 +51,7 @@ pub trait Flavour: Send + Sync {
     /// Lengths and limits.
     fn figures(&self) -> Figures<'_>;
     /// Slow-path events.
-    fn statistics(&self) -> QueueStatistics;
+    fn statistics(&self) -> QueueCounters;
 }
 
 /// What a queue shows of itself.
@@ -149,8 +150,8 @@ impl<S: Store<Item = Item> + 'static> Flavour for RawQueue<S> {
         RawQueue::task_done(self)
     }
 
-    fn shut_down(&self, immediate: bool) -> Vec<Item> {
-        RawQueue::shut_down(self, immediate)
+    fn shut_down(&self, python: Python<'_>, immediate: bool) -> PyResult<Vec<Item>> {
+        Ok(notifying(python, || RawQueue::shut_down(self, immediate)))
     }
 
     fn clear(&self) -> Vec<Item> {
@@ -171,7 +172,7 @@ impl<S: Store<Item = Item> + 'static> Flavour for RawQueue<S> {
         Figures::of(self)
     }
 
-    fn statistics(&self) -> QueueStatistics {
+    fn statistics(&self) -> QueueCounters {
         RawQueue::statistics(self)
     }
 }
@@ -276,10 +277,9 @@ impl Queue {
     }
 
     #[pyo3(signature = (immediate=false))]
-    fn shutdown(&self, python: Python<'_>, immediate: bool) {
-        let left = notifying(python, || self.flavour.shut_down(immediate));
-        // Dropped here, after the queue has let go of everything: their destructors may call it.
-        drop(left);
+    fn shutdown(&self, python: Python<'_>, immediate: bool) -> PyResult<()> {
+        // What is left is dropped here, after the queue has let go of everything: destructors may call it.
+        self.flavour.shut_down(python, immediate).map(drop)
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -318,8 +318,8 @@ impl Queue {
         self.flavour.clone().join_later(python, timeout)
     }
 
-    fn statistics<'py>(&self, python: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        statistics(python, &self.flavour.statistics())
+    fn statistics(&self) -> QueueStatistics {
+        self.flavour.statistics().into()
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -347,27 +347,6 @@ impl Queue {
     fn __clear__(&self) {
         drop(self.flavour.clear());
     }
-}
-
-/// The statistics of a queue as a dictionary.
-fn statistics<'py>(python: Python<'py>, figures: &QueueStatistics) -> PyResult<Bound<'py, PyDict>> {
-    let dictionary = PyDict::new(python);
-    let waiting = figures.waiting_getters + figures.waiting_putters + figures.waiting_joiners;
-    for (name, value) in [
-        ("waiting", waiting),
-        ("waiting_getters", figures.waiting_getters),
-        ("waiting_putters", figures.waiting_putters),
-        ("waiting_joiners", figures.waiting_joiners),
-        ("get_waits", figures.gets.waits as usize),
-        ("get_handovers", figures.gets.handovers as usize),
-        ("get_withdrawals", figures.gets.withdrawals as usize),
-        ("put_waits", figures.puts.waits as usize),
-        ("put_handovers", figures.puts.handovers as usize),
-        ("put_withdrawals", figures.puts.withdrawals as usize),
-    ] {
-        dictionary.set_item(name, value)?;
-    }
-    Ok(dictionary)
 }
 
 /// A queue that gives out first what was put last.
@@ -478,8 +457,8 @@ impl SimpleQueue {
         self.raw.clone().get_later(python, timeout)
     }
 
-    fn statistics<'py>(&self, python: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        statistics(python, &self.raw.statistics())
+    fn statistics(&self) -> QueueStatistics {
+        self.raw.statistics().into()
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -7,21 +7,30 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use oneloom_wait::graph::Deadlock;
 use oneloom_wait::wait::{Call, Handle, Primitive, Waiting as CallFuture};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::PyClass;
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
+use pyo3::types::{PyBool, PyString};
 
 use crate::environment::notifying;
 use crate::port::{self, Port};
+use crate::report;
+
+/// How long a wait without a time limit lasts before it is looked at, in seconds.
+const SUSPICIOUS: f64 = 1.0;
 
 /// A call as the awaitable sees it.
 trait AsyncCall: Send + Sync {
     fn poll(&mut self, python: Python<'_>, context: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>>;
     fn expire(&mut self, python: Python<'_>) -> PyResult<Py<PyAny>>;
     fn cancel(&mut self);
+    /// A suspected deadlock that the wait is part of.
+    fn examine(&self) -> Option<Deadlock>;
+    /// Whether it waits for what somebody holds, so that there may be one.
+    fn may_deadlock(&self) -> bool;
 }
 
 /// Keeps a primitive that stands in a Python object.
@@ -56,6 +65,7 @@ where
     future: Pin<Box<CallFuture<H, C>>>,
     finish: Ok,
     late: Late,
+    owned: bool,
 }
 
 // SAFETY: reached through `&mut` only.
@@ -87,6 +97,14 @@ where
     fn cancel(&mut self) {
         self.future.as_mut().cancel();
     }
+
+    fn examine(&self) -> Option<Deadlock> {
+        self.future.examine()
+    }
+
+    fn may_deadlock(&self) -> bool {
+        self.owned
+    }
 }
 
 /// What an `_async` method awaits where it has to wait.
@@ -101,6 +119,8 @@ pub struct Waiting {
     /// The timer's handle.
     timer: Option<Py<PyAny>>,
     expired: bool,
+    /// What the wait ends with although its call goes on.
+    error: Option<PyErr>,
 }
 
 impl Waiting {
@@ -118,15 +138,18 @@ impl Waiting {
         C: Call + Send + 'static,
     {
         let (running, port) = port::current(python)?;
-        let future = Box::pin(CallFuture::new(handle, call));
+        let owned = call.owner().is_somebody();
+        let future = CallFuture::new(handle, call);
+        let future = Box::pin(if timeout.is_some() { future.timed() } else { future });
         Ok(Self {
-            call: Box::new(Spoken { future, finish, late }),
+            call: Box::new(Spoken { future, finish, late, owned }),
             running: running.unbind(),
             port: port.unbind(),
             awaited: None,
             timeout,
             timer: None,
             expired: false,
+            error: None,
         })
     }
 
@@ -145,6 +168,23 @@ impl Waiting {
         let word = |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
         let yes = move |python: Python<'_>, output| Ok(word(python, finish(output)));
         Self::new(python, handle, call, timeout, yes, move |python| Ok(word(python, false)))
+    }
+
+    /// After how long to call which method: the time limit's, or the look for a deadlock where there is none.
+    fn alarm<'py>(&self, python: Python<'py>) -> Option<(f64, &'py Bound<'py, PyString>)> {
+        match self.timeout {
+            Some(timeout) => Some((timeout.max(0.0), intern!(python, "_expire"))),
+            None if self.call.may_deadlock() && report::watches_tasks() => {
+                Some((SUSPICIOUS, intern!(python, "_examine")))
+            }
+            None => None,
+        }
+    }
+
+    /// Lets the coroutine look at this awaitable again.
+    fn nudge(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let awaited = slf.borrow().awaited.as_ref().map(|(future, _)| future.clone_ref(slf.py()));
+        awaited.map_or(Ok(()), |future| port::resolve(future.bind(slf.py())))
     }
 
     fn stop_waiting(&mut self, python: Python<'_>) {
@@ -182,6 +222,10 @@ impl Waiting {
         if let Some((_, token)) = this.awaited.take() {
             this.port.get().forget(token);
         }
+        if let Some(error) = this.error.take() {
+            notifying(python, || this.call.cancel());
+            return Err(this.end(python, Err(error)));
+        }
         if this.expired {
             let result = this.call.expire(python);
             return Err(this.end(python, result));
@@ -194,12 +238,11 @@ impl Waiting {
         if let Poll::Ready(result) = polled {
             return Err(this.end(python, result));
         }
-        if let Some(timeout) = this.timeout.take() {
-            let timer = this.running.call_method1(
-                python,
-                intern!(python, "call_later"),
-                (timeout.max(0.0), slf.getattr(intern!(python, "_expire"))?),
-            )?;
+        if this.timer.is_none()
+            && let Some((delay, callback)) = this.alarm(python)
+        {
+            let callback = slf.getattr(callback)?;
+            let timer = this.running.call_method1(python, intern!(python, "call_later"), (delay, callback))?;
             this.timer = Some(timer);
         }
         future.setattr(python, intern!(python, "_asyncio_future_blocking"), true)?;
@@ -235,16 +278,19 @@ impl Waiting {
         this.stop_waiting(python);
     }
 
-    /// The timer's callback.
+    /// The timer's callback, where there is a time limit.
     fn _expire(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let future = {
-            let mut this = slf.borrow_mut();
-            this.expired = true;
-            this.awaited.as_ref().map(|(future, _)| future.clone_ref(slf.py()))
+        slf.borrow_mut().expired = true;
+        Self::nudge(slf)
+    }
+
+    /// The timer's callback, where there is none: the wait has lasted long enough to look for a deadlock.
+    fn _examine(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let found = slf.borrow().call.examine();
+        let Some(error) = found.and_then(|deadlock| report::judge_task(slf.py(), &deadlock)) else {
+            return Ok(());
         };
-        match future {
-            Some(future) => port::resolve(future.bind(slf.py())),
-            None => Ok(()),
-        }
+        slf.borrow_mut().error = Some(error);
+        Self::nudge(slf)
     }
 }

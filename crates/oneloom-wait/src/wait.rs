@@ -448,6 +448,7 @@ where
     waiter: Waiter,
     stage: Stage,
     born: u32,
+    flags: u32,
     /// Last, so that it is dropped last.
     handle: H,
     _pinned: PhantomPinned,
@@ -482,9 +483,27 @@ where
             call,
             stage: Stage::New,
             born: 0,
+            flags: flag::AWAITS,
             handle,
             _pinned: PhantomPinned,
         }
+    }
+
+    /// Says that the wait has a time limit, which its user keeps: it is never part of a deadlock then.
+    #[must_use]
+    pub fn timed(mut self) -> Self {
+        self.flags |= flag::TIMED;
+        self
+    }
+
+    /// Whether this wait is part of what looks like a deadlock. Never certain: whoever polls the future may
+    /// drop it instead.
+    pub fn examine(&self) -> Option<Deadlock> {
+        self.published.as_ref()?;
+        let owner = self.call.owner();
+        let found = graph::examine(owner);
+        graph::pardon(owner);
+        found
     }
 
     /// Ends the wait: the result if it arrived in the same instant.
@@ -550,7 +569,7 @@ where
             // SAFETY: the handle keeps the primitive where it is, the waiter is part of this pinned future,
             // and dropping takes the publication back first.
             let published =
-                unsafe { graph::publish(owner, self.handle.primitive(), &self.waiter, flag::AWAITS) };
+                unsafe { graph::publish(owner, self.handle.primitive(), &self.waiter, self.flags) };
             self.published = Some(published);
         }
     }

@@ -1,0 +1,162 @@
+//! `Barrier`.
+
+use oneloom_sync::raw::barrier::{ArriveCall, Arrived, Broken, RawBarrier};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::arguments::{Timeout, lenient_deadline, name};
+use crate::describe;
+use crate::environment::{notifying, wait};
+use crate::errors;
+use crate::port;
+use crate::statistics::Statistics;
+use crate::waiting::{Held, Holds, Waiting};
+
+/// A meeting point for a fixed number of threads and coroutines.
+#[pyclass(frozen, subclass, weakref, module = "oneloom")]
+pub struct Barrier {
+    raw: RawBarrier,
+    action: Option<Py<PyAny>>,
+    timeout: Timeout,
+}
+
+impl Holds for Barrier {
+    type Primitive = RawBarrier;
+
+    fn raw(&self) -> &RawBarrier {
+        &self.raw
+    }
+}
+
+fn broken(python: Python<'_>) -> PyErr {
+    errors::BROKEN_BARRIER.error(python)
+}
+
+impl Barrier {
+    /// What the last party does before the others go on.
+    fn act(&self, python: Python<'_>, round: u64) -> PyResult<()> {
+        let acted = match &self.action {
+            Some(action) => action.call0(python).map(drop),
+            None => Ok(()),
+        };
+        if let Err(error) = acted {
+            notifying(python, || self.raw.abort_round(round));
+            return Err(error);
+        }
+        notifying(python, || self.raw.release(round)).map_err(|Broken| broken(python))
+    }
+
+    fn passed(&self, python: Python<'_>, arrived: Result<Arrived, Broken>) -> PyResult<u32> {
+        match arrived {
+            Err(Broken) => Err(broken(python)),
+            Ok(Arrived::Passed { index }) => Ok(index),
+            Ok(Arrived::Last { index, round }) => self.act(python, round).map(|()| index),
+        }
+    }
+}
+
+#[pymethods]
+impl Barrier {
+    #[new]
+    #[pyo3(signature = (parties, action=None, timeout=None, *, name=None))]
+    fn new(
+        python: Python<'_>,
+        parties: i64,
+        action: Option<Py<PyAny>>,
+        timeout: Timeout,
+        name: Option<&str>,
+    ) -> PyResult<Self> {
+        let parties = u32::try_from(parties)
+            .ok()
+            .filter(|parties| (1..=RawBarrier::MAXIMUM).contains(parties))
+            .ok_or_else(|| PyValueError::new_err("parties must be > 0"))?;
+        if action.as_ref().is_some_and(|action| !action.bind(python).is_callable()) {
+            return Err(PyTypeError::new_err("action must be callable"));
+        }
+        Ok(Self { raw: RawBarrier::new(parties, self::name(name)), action, timeout })
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, python: Python<'_>, timeout: Timeout) -> PyResult<u32> {
+        let timeout = timeout.or(self.timeout);
+        let mut call = ArriveCall::new(self.action.is_some());
+        let waited = wait(python, &self.raw, &mut call, || Ok(lenient_deadline(timeout)));
+        match waited {
+            Ok(Some(arrived)) => self.passed(python, arrived),
+            Ok(None) => {
+                notifying(python, || call.leave(&self.raw));
+                Err(broken(python))
+            }
+            Err(error) => {
+                notifying(python, || call.leave(&self.raw));
+                Err(error)
+            }
+        }
+    }
+
+    fn _wait_later(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<Waiting> {
+        let this = slf.get();
+        let barrier = slf.clone().unbind();
+        let finish = move |python: Python<'_>, arrived| {
+            let index = barrier.get().passed(python, arrived)?;
+            Ok(index.into_pyobject(python)?.into_any().unbind())
+        };
+        Waiting::new(
+            slf.py(),
+            Held(slf.clone().unbind()),
+            ArriveCall::new(this.action.is_some()),
+            timeout.or(this.timeout),
+            finish,
+            |python| Err(broken(python)),
+        )
+    }
+
+    fn _require_loop(&self, python: Python<'_>) -> PyResult<()> {
+        port::require_loop(python)
+    }
+
+    fn reset(&self, python: Python<'_>) {
+        notifying(python, || self.raw.reset());
+    }
+
+    fn abort(&self, python: Python<'_>) {
+        notifying(python, || self.raw.abort());
+    }
+
+    #[getter]
+    fn parties(&self) -> u32 {
+        self.raw.parties()
+    }
+
+    #[getter]
+    fn n_waiting(&self) -> u32 {
+        self.raw.waiting()
+    }
+
+    #[getter]
+    fn broken(&self) -> bool {
+        self.raw.is_broken()
+    }
+
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.raw.given_name()
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.raw.statistics().into()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let raw = &slf.get().raw;
+        let title = describe::title(slf.as_any(), raw.given_name())?;
+        if raw.is_broken() {
+            return Ok(format!("<{title}: broken>"));
+        }
+        Ok(format!("<{title}: waiters={}/{}>", raw.waiting(), raw.parties()))
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        self.action.as_ref().map_or(Ok(()), |action| visit.call(action))
+    }
+}

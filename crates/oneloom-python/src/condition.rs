@@ -1,0 +1,322 @@
+//! `Condition`, over oneloom's locks or anything that has `acquire` and `release`.
+
+use std::sync::{Arc, Mutex};
+
+use oneloom_sync::raw::{NotifiedCall, RawCondvar};
+use oneloom_wait::owner::Owner;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyTuple};
+
+use crate::arguments::{Timeout, lenient_deadline, name};
+use crate::describe;
+use crate::environment::{notifying, wait};
+use crate::errors::DeadlockError;
+use crate::lock::Rules;
+use crate::rlock::RLock;
+use crate::statistics::Statistics;
+use crate::waiting::{Held, Holds, Waiting};
+
+/// A place to wait for news, with a lock around it.
+#[pyclass(frozen, subclass, weakref, module = "oneloom")]
+pub struct Condition {
+    raw: RawCondvar,
+    lock: Py<PyAny>,
+    /// The same lock, where it is one of ours: calls to it need no look-up then.
+    own: Option<Py<RLock>>,
+}
+
+impl Holds for Condition {
+    type Primitive = RawCondvar;
+
+    fn raw(&self) -> &RawCondvar {
+        &self.raw
+    }
+}
+
+impl Condition {
+    fn with(python: Python<'_>, rules: Rules, lock: Option<Bound<'_, PyAny>>, name: Option<&str>) -> PyResult<Self> {
+        let lock = match lock.filter(|lock| !lock.is_none()) {
+            Some(lock) => lock,
+            None => Bound::new(python, RLock::with(rules, name))?.into_any(),
+        };
+        for method in ["acquire", "release"] {
+            lock.getattr(method)?;
+        }
+        let own = lock.cast::<RLock>().ok().map(|own| own.clone().unbind());
+        Ok(Self { raw: RawCondvar::new(self::name(name)), lock: lock.unbind(), own })
+    }
+
+    fn owned(&self, python: Python<'_>) -> PyResult<bool> {
+        if let Some(own) = &self.own {
+            return Ok(own.get()._is_owned(python));
+        }
+        let lock = self.lock.bind(python);
+        if let Ok(is_owned) = lock.getattr(intern!(python, "_is_owned")) {
+            return is_owned.call0()?.is_truthy();
+        }
+        // A plain lock does not know its owner: if it can be taken, the caller does not hold it.
+        if lock.call_method1(intern!(python, "acquire"), (false,))?.is_truthy()? {
+            lock.call_method0(intern!(python, "release"))?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn letting_go(&self, python: Python<'_>) -> LettingGo {
+        let own = self.own.as_ref().map(|own| (own.clone_ref(python), own.get().owner(python)));
+        LettingGo { own, outcome: None }
+    }
+
+    /// Takes the lock again after a wait, as often as before.
+    fn restore(&self, python: Python<'_>, saved: Saved) -> PyResult<()> {
+        let lock = self.lock.bind(python);
+        match saved {
+            Saved::Count(count) => match &self.own {
+                Some(own) => own.get()._acquire_restore(python, count),
+                None => Ok(()),
+            },
+            Saved::State(state) => {
+                lock.call_method1(intern!(python, "_acquire_restore"), (state,)).map(drop)
+            }
+            Saved::Nothing => lock.call_method0(intern!(python, "acquire")).map(drop),
+        }
+    }
+
+    fn require_owned(&self, python: Python<'_>, what: &str) -> PyResult<()> {
+        if self.owned(python)? {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(format!("cannot {what} on un-acquired lock")))
+    }
+}
+
+/// What takes a lock again as often as it was held.
+enum Saved {
+    /// So many times, a lock of ours.
+    Count(u64),
+    /// What `_release_save` gave.
+    State(Py<PyAny>),
+    /// Once.
+    Nothing,
+}
+
+/// Lets go of a condition's lock once its waiter is in line.
+struct LettingGo {
+    /// A lock of ours with who holds it: it needs no interpreter.
+    own: Option<(Py<RLock>, Owner)>,
+    outcome: Option<PyResult<Saved>>,
+}
+
+impl LettingGo {
+    fn let_go(&mut self, lock: &Py<PyAny>) -> bool {
+        let released = match &self.own {
+            Some((own, owner)) => match own.get().raw().release_all(*owner) {
+                Ok(count) => Ok(Saved::Count(count)),
+                Err(_) => Err(PyRuntimeError::new_err("cannot wait on un-acquired lock")),
+            },
+            None => Python::attach(|python| release_foreign(lock.bind(python))),
+        };
+        let done = released.is_ok();
+        self.outcome = Some(released);
+        done
+    }
+}
+
+fn release_foreign(lock: &Bound<'_, PyAny>) -> PyResult<Saved> {
+    let python = lock.py();
+    match lock.getattr(intern!(python, "_release_save")) {
+        Ok(save) => Ok(Saved::State(save.call0()?.unbind())),
+        Err(_) => lock.call_method0(intern!(python, "release")).map(|_| Saved::Nothing),
+    }
+}
+
+fn locked(shared: &Mutex<LettingGo>) -> std::sync::MutexGuard<'_, LettingGo> {
+    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A condition's lock that a waiting coroutine has let go of.
+#[pyclass(frozen, module = "oneloom._native")]
+pub struct SavedLock {
+    condition: Py<Condition>,
+    shared: Arc<Mutex<LettingGo>>,
+}
+
+#[pymethods]
+impl SavedLock {
+    /// An awaitable that takes the lock again, or None where there is nothing to take. May be asked again, where
+    /// the awaitable was cancelled. Raises what went wrong when the lock was let go of.
+    fn restore(&self, python: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let lock = self.condition.get().lock.bind(python);
+        let count = match &mut locked(&self.shared).outcome {
+            None => return Ok(None),
+            Some(Ok(Saved::Count(count))) => Some(*count),
+            Some(Ok(_)) => None,
+            failed => {
+                return match failed.take() {
+                    Some(Err(error)) => Err(error),
+                    _ => Ok(None),
+                };
+            }
+        };
+        let awaitable = match count {
+            Some(count) => Bound::new(python, RLock::_restore_later(lock.cast::<RLock>()?, count)?)?.into_any(),
+            None => lock.call_method0(intern!(python, "acquire_async"))?,
+        };
+        Ok(Some(awaitable.unbind()))
+    }
+}
+
+#[pymethods]
+impl Condition {
+    #[new]
+    #[pyo3(signature = (lock=None, *, name=None))]
+    fn new(python: Python<'_>, lock: Option<Bound<'_, PyAny>>, name: Option<&str>) -> PyResult<Self> {
+        Self::with(python, Rules::Unified, lock, name)
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acquire(
+        &self,
+        python: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        self.lock.call_method(python, intern!(python, "acquire"), args, kwargs)
+    }
+
+    fn release(&self, python: Python<'_>) -> PyResult<()> {
+        match &self.own {
+            Some(own) => own.get().release(python),
+            None => self.lock.call_method0(python, intern!(python, "release")).map(drop),
+        }
+    }
+
+    fn __enter__(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        match &self.own {
+            Some(own) => {
+                let taken = own.get().__enter__(python)?;
+                Ok(PyBool::new(python, taken).to_owned().into_any().unbind())
+            }
+            None => self.lock.call_method0(python, intern!(python, "__enter__")),
+        }
+    }
+
+    fn __exit__(
+        &self,
+        python: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let Some(own) = &self.own else {
+            return self.lock.call_method1(python, intern!(python, "__exit__"), (kind, value, traceback));
+        };
+        // A wait that a deadlock ended could not take the lock again, so there is nothing to give back.
+        let lost = value.is_instance_of::<DeadlockError>() && !own.get()._is_owned(python);
+        if !lost {
+            own.get().release(python)?;
+        }
+        Ok(python.None())
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool> {
+        self.require_owned(python, "wait")?;
+        let mut letting_go = self.letting_go(python);
+        let deadline = lenient_deadline(timeout);
+        let waited = if deadline.remaining().is_some_and(|left| left.is_zero()) {
+            // Somebody else is to have the lock for a moment all the same.
+            letting_go.let_go(&self.lock);
+            Ok(None)
+        } else {
+            let mut call = NotifiedCall::new(|| letting_go.let_go(&self.lock));
+            wait(python, &self.raw, &mut call, || Ok(deadline))
+        };
+        match letting_go.outcome {
+            // Nothing was let go of: the wait never began.
+            None => waited.map(|notified| notified.is_some()),
+            Some(Err(error)) => Err(error),
+            Some(Ok(saved)) => {
+                let taken = self.restore(python, saved);
+                // What ended the wait is told rather than what came of taking the lock again.
+                waited.and_then(|notified| taken.map(|()| notified.is_some()))
+            }
+        }
+    }
+
+    #[pyo3(signature = (n=1))]
+    fn notify(&self, python: Python<'_>, n: isize) -> PyResult<()> {
+        self.require_owned(python, "notify")?;
+        notifying(python, || self.raw.notify(n.try_into().unwrap_or(0)));
+        Ok(())
+    }
+
+    fn notify_all(&self, python: Python<'_>) -> PyResult<()> {
+        self.notify(python, isize::MAX)
+    }
+
+    /// The lock, for the coroutine shells.
+    #[getter]
+    fn _lock(&self, python: Python<'_>) -> Py<PyAny> {
+        self.lock.clone_ref(python)
+    }
+
+    fn _is_owned(&self, python: Python<'_>) -> PyResult<bool> {
+        self.owned(python)
+    }
+
+    /// Lets go of the lock and gives an awaitable for a notification.
+    fn _wait_later(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<(Waiting, SavedLock)> {
+        let python = slf.py();
+        let this = slf.get();
+        this.require_owned(python, "wait")?;
+        // Joining the line comes first, and happens at the first step of the awaitable; but a coroutine runs on
+        // to its first wait without a break, so that step is the next thing that happens.
+        let shared = Arc::new(Mutex::new(this.letting_go(python)));
+        let (mine, lock) = (shared.clone(), this.lock.clone_ref(python));
+        let call = NotifiedCall::new(move || locked(&mine).let_go(&lock));
+        let waiting = Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, timeout, |()| true)?;
+        Ok((waiting, SavedLock { condition: slf.clone().unbind(), shared }))
+    }
+
+    fn _at_fork_reinit(&self, python: Python<'_>) -> PyResult<()> {
+        self.lock.call_method0(python, intern!(python, "_at_fork_reinit")).map(drop)
+    }
+
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.raw.given_name()
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.raw.statistics().into()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let this = slf.get();
+        let class = slf.get_type();
+        let name = describe::quoted(this.raw.given_name());
+        Ok(format!("<oneloom.{}({name}{}, {})>", class.name()?, this.lock.bind(slf.py()).repr()?, this.raw.waiting()))
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.lock)
+    }
+}
+
+/// `threading.Condition`: its own lock is owned by the thread.
+#[pyclass(frozen, subclass, extends = Condition, module = "oneloom", name = "Condition")]
+pub struct DropInCondition;
+
+#[pymethods]
+impl DropInCondition {
+    #[new]
+    #[pyo3(signature = (lock=None, *, name=None))]
+    fn new(python: Python<'_>, lock: Option<Bound<'_, PyAny>>, name: Option<&str>) -> PyResult<PyClassInitializer<Self>> {
+        let base = Condition::with(python, Rules::DropIn, lock, name)?;
+        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    }
+}
+

@@ -1,0 +1,190 @@
+//! Deadlocks as Python tells them: the policy, the decision, and the facts for the text.
+//!
+//! The text itself is made in Python (`oneloom._report`), where frames and names are.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use oneloom_wait::graph::{self, Certainty, Deadlock, Edge, Step};
+use oneloom_wait::owner::{Kind, Owner, flag, registry};
+use oneloom_wait::wait::Judgement;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use crate::errors::DeadlockError;
+use crate::owner;
+
+/// What is to happen when a deadlock is found.
+const RAISE: u8 = 0;
+const WARN: u8 = 1;
+const OFF: u8 = 2;
+
+static CYCLES: AtomicU8 = AtomicU8::new(RAISE);
+static TASKS: AtomicU8 = AtomicU8::new(WARN);
+/// The main thread only waits for others now.
+static AT_EXIT: AtomicBool = AtomicBool::new(false);
+/// A quiet process was reported: once is enough.
+static QUIET_REPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Adds this module's functions.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(_policy, module)?)?;
+    module.add_function(wrap_pyfunction!(_waits, module)?)?;
+    module.add_function(wrap_pyfunction!(_at_exit, module)?)
+}
+
+/// Sets both policies (0 raise, 1 warn, 2 off) and returns what they were.
+#[pyfunction]
+fn _policy(cycles: u8, tasks: u8) -> (u8, u8) {
+    (CYCLES.swap(cycles, Ordering::Relaxed), TASKS.swap(tasks, Ordering::Relaxed))
+}
+
+/// Says that the main thread has ended but for waiting.
+#[pyfunction]
+fn _at_exit() {
+    AT_EXIT.store(true, Ordering::Relaxed);
+}
+
+/// Everybody who waits, as facts.
+#[pyfunction]
+fn _waits(python: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    facts(python, &graph::waits(), false)
+}
+
+/// The flag of a wait of the main thread at exit.
+pub fn exit_flag(python: Python<'_>) -> u32 {
+    let at_exit = AT_EXIT.load(Ordering::Relaxed) && is_main(owner::thread(python));
+    if at_exit { flag::AT_EXIT } else { 0 }
+}
+
+fn is_main(owner: Owner) -> bool {
+    registry().native_thread(owner) == std::process::id()
+}
+
+/// What is to happen to a thread's wait that takes part in a deadlock.
+pub fn judge(python: Python<'_>, deadlock: &Deadlock) -> Judgement {
+    let policy = CYCLES.load(Ordering::Relaxed);
+    if policy == OFF {
+        return Judgement::KeepWaiting;
+    }
+    let sure = match deadlock.certainty {
+        // A handler of the program's own may run on the main thread and release what it holds.
+        Certainty::Certain => !deadlock.steps.iter().any(|step| is_main(step.owner)) || !has_handlers(python),
+        Certainty::Quiescent => true,
+        Certainty::Suspected => false,
+    };
+    if sure && policy == RAISE {
+        return Judgement::Raise;
+    }
+    warn(python, deadlock, if sure { "deadlock" } else { "suspected deadlock" });
+    Judgement::KeepWaiting
+}
+
+/// What is to happen to a task's wait that takes part in a suspected deadlock: an error to raise, if any.
+pub fn judge_task(python: Python<'_>, deadlock: &Deadlock) -> Option<PyErr> {
+    match TASKS.load(Ordering::Relaxed) {
+        OFF => None,
+        RAISE => Some(error(python, deadlock)),
+        _ => {
+            warn(python, deadlock, "suspected deadlock");
+            None
+        }
+    }
+}
+
+/// Whether suspicions about tasks are wanted at all.
+pub fn watches_tasks() -> bool {
+    TASKS.load(Ordering::Relaxed) != OFF
+}
+
+/// Whether something that a look at the threads doesn't show may still move a quiet process.
+pub fn may_still_move(python: Python<'_>) -> bool {
+    let policy = CYCLES.load(Ordering::Relaxed);
+    if policy == OFF || has_handlers(python) {
+        return true;
+    }
+    let waits = graph::waits();
+    // Waiting there for Ctrl-C is an idiom.
+    let idles = |step: &Step| is_main(step.owner) && matches!(step.kind, "Event" | "Condition");
+    if policy != WARN && !waits.iter().any(idles) {
+        return false;
+    }
+    if !QUIET_REPORTED.swap(true, Ordering::Relaxed) {
+        let quiet = Deadlock { steps: waits, certainty: Certainty::Quiescent, holder_ended: false };
+        warn(python, &quiet, "perhaps a deadlock");
+    }
+    true
+}
+
+fn has_handlers(python: Python<'_>) -> bool {
+    let asked = python.import("oneloom._report").and_then(|report| report.call_method0("has_signal_handlers"));
+    asked.and_then(|answer| answer.is_truthy()).unwrap_or(true)
+}
+
+/// The error that a victim raises.
+pub fn error(python: Python<'_>, deadlock: &Deadlock) -> PyErr {
+    match text(python, deadlock, "deadlock") {
+        Ok(text) => DeadlockError::new_err(text),
+        Err(error) => error,
+    }
+}
+
+fn warn(python: Python<'_>, deadlock: &Deadlock, title: &str) {
+    let told = text(python, deadlock, title)
+        .and_then(|text| python.import("oneloom._report")?.call_method1("warn", (text,)));
+    if let Err(error) = told {
+        error.write_unraisable(python, None);
+    }
+}
+
+fn text(python: Python<'_>, deadlock: &Deadlock, title: &str) -> PyResult<String> {
+    let certainty = match deadlock.certainty {
+        Certainty::Certain => "certain",
+        Certainty::Suspected => "suspected",
+        Certainty::Quiescent => "quiescent",
+    };
+    let facts = facts(python, &deadlock.steps, deadlock.holder_ended)?;
+    python.import("oneloom._report")?.call_method1("describe", (title, certainty, facts))?.extract()
+}
+
+/// One tuple a step: (who waits, kind, name, address, who holds or None, how, since, flags).
+fn facts<'py>(python: Python<'py>, steps: &[Step], holder_ended: bool) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(python);
+    for step in steps {
+        let (how, other) = match step.edge {
+            Edge::HeldBy { holder, .. } if holder_ended => ("ended", Some(party(python, holder)?)),
+            Edge::HeldBy { holder, .. } => ("held", Some(party(python, holder)?)),
+            Edge::RunsOn(thread) => ("runs on", Some(party(python, thread)?)),
+            Edge::Unheld => ("unheld", None),
+        };
+        list.append((
+            party(python, step.owner)?,
+            step.kind,
+            step.name.as_deref(),
+            step.resource,
+            other,
+            how,
+            step.since,
+            step.flags & flag::TIMED != 0,
+        ))?;
+    }
+    Ok(list)
+}
+
+/// A participant: ("thread", its ident, its native id), ("task", the task or None, 0) or ("nobody", 0, 0).
+fn party(python: Python<'_>, owner: Owner) -> PyResult<Bound<'_, PyTuple>> {
+    let registry = registry();
+    match registry.kind(owner) {
+        Kind::Thread => ("thread", registry.tag(owner), registry.native_thread(owner)).into_pyobject(python),
+        Kind::Task => ("task", owner::task_of(python, owner), 0).into_pyobject(python),
+        Kind::Free => ("nobody", owner.is_somebody(), 0).into_pyobject(python),
+    }
+}
+
+/// The name of an owner, for messages and reprs.
+pub fn who(python: Python<'_>, owner: Option<Owner>) -> String {
+    let Some(owner) = owner else { return String::from("nobody") };
+    let named = party(python, owner)
+        .and_then(|party| python.import("oneloom._report")?.call_method1("name_of", (party,)))
+        .and_then(|name| name.extract());
+    named.unwrap_or_else(|_| format!("{owner:?}"))
+}

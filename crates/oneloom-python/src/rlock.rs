@@ -1,0 +1,179 @@
+//! `RLock`, and its drop-in for `threading.RLock`.
+
+use oneloom_sync::raw::{RawReentrantMutex, ReentrantLockCall, ReleaseError};
+use oneloom_wait::owner::Owner;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::arguments::{Timeout, lock_deadline, name};
+use crate::describe;
+use crate::environment::{notifying, wait, wait_uninterrupted};
+use crate::lock::{Rules, async_timeout};
+use crate::port;
+use crate::statistics::Statistics;
+use crate::waiting::{Held, Holds, Waiting};
+
+/// A lock that its owner may take again, for threads and coroutines at once.
+#[pyclass(frozen, subclass, weakref, module = "oneloom")]
+pub struct RLock {
+    raw: RawReentrantMutex,
+    rules: Rules,
+}
+
+impl Holds for RLock {
+    type Primitive = RawReentrantMutex;
+
+    fn raw(&self) -> &RawReentrantMutex {
+        &self.raw
+    }
+}
+
+impl RLock {
+    /// An unlocked lock.
+    pub fn with(rules: Rules, name: Option<&str>) -> Self {
+        Self { raw: RawReentrantMutex::of_kind(self::name(name), &"RLock"), rules }
+    }
+
+    /// Who calls, as far as this lock is concerned.
+    #[inline]
+    pub fn owner(&self, python: Python<'_>) -> Owner {
+        self.rules.owner(python)
+    }
+}
+
+fn not_held(error: ReleaseError) -> PyErr {
+    PyRuntimeError::new_err(match error {
+        ReleaseError::NotHeld => "cannot release un-acquired lock: nobody holds it",
+        ReleaseError::NotOwner(_) => "cannot release un-acquired lock: another thread or task holds it",
+    })
+}
+
+#[pymethods]
+impl RLock {
+    #[new]
+    #[pyo3(signature = (*, name=None))]
+    fn new(name: Option<&str>) -> Self {
+        Self::with(Rules::Unified, name)
+    }
+
+    #[pyo3(signature = (blocking=true, timeout=None))]
+    pub fn acquire(&self, python: Python<'_>, blocking: bool, timeout: Timeout) -> PyResult<bool> {
+        if timeout.is_some() {
+            lock_deadline(blocking, timeout)?;
+        }
+        let mut call = ReentrantLockCall::new(self.owner(python));
+        Ok(wait(python, &self.raw, &mut call, || lock_deadline(blocking, timeout))?.is_some())
+    }
+
+    #[inline]
+    pub fn release(&self, python: Python<'_>) -> PyResult<()> {
+        let owner = self.owner(python);
+        notifying(python, || self.raw.release(owner)).map(drop).map_err(not_held)
+    }
+
+    pub fn locked(&self) -> bool {
+        self.raw.is_locked()
+    }
+
+    #[inline]
+    pub fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
+        let owner = self.owner(python);
+        if !self.raw.try_lock(owner) {
+            wait(python, &self.raw, &mut ReentrantLockCall::new(owner), || lock_deadline(true, None))?;
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn __exit__(
+        &self,
+        python: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.release(python)
+    }
+
+    pub fn _acquire_now(&self, python: Python<'_>, scoped: bool) -> PyResult<bool> {
+        // Every hold of an RLock is its owner's alone, by `with` or not.
+        let _ = scoped;
+        port::require_loop(python)?;
+        Ok(self.raw.try_lock(self.owner(python)))
+    }
+
+    pub fn _acquire_later(
+        slf: &Bound<'_, Self>,
+        scoped: bool,
+        timeout: Timeout,
+    ) -> PyResult<Waiting> {
+        let _ = scoped;
+        let python = slf.py();
+        let call = ReentrantLockCall::new(slf.get().owner(python));
+        Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, async_timeout(timeout)?, |()| true)
+    }
+
+    /// An awaitable that takes the lock as often as `_release_save` gave it back.
+    pub fn _restore_later(slf: &Bound<'_, Self>, count: u64) -> PyResult<Waiting> {
+        let python = slf.py();
+        let call = ReentrantLockCall { owner: slf.get().owner(python), count };
+        Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, None, |()| true)
+    }
+
+    pub fn _is_owned(&self, python: Python<'_>) -> bool {
+        self.raw.is_owned_by(self.owner(python))
+    }
+
+    pub fn _recursion_count(&self, python: Python<'_>) -> u64 {
+        self.raw.recursion_count(self.owner(python))
+    }
+
+    pub fn _release_save(&self, python: Python<'_>) -> PyResult<u64> {
+        let owner = self.owner(python);
+        notifying(python, || self.raw.release_all(owner)).map_err(not_held)
+    }
+
+    pub fn _acquire_restore(&self, python: Python<'_>, count: u64) -> PyResult<()> {
+        let mut call = ReentrantLockCall { owner: self.owner(python), count };
+        wait_uninterrupted(python, &self.raw, &mut call)
+    }
+
+    fn _at_fork_reinit(&self) {
+        self.raw.reset_after_fork();
+    }
+
+    #[getter]
+    pub fn name(&self) -> Option<&str> {
+        self.raw.given_name()
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.raw.statistics().into()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let raw = &slf.get().raw;
+        let state = if raw.is_locked() { "locked" } else { "unlocked" };
+        Ok(format!(
+            "<{state} oneloom.{} object {}owner={} count={} at {:#x}>",
+            slf.get_type().name()?,
+            describe::quoted(raw.given_name()),
+            crate::report::who(slf.py(), raw.holder()),
+            raw.count(),
+            slf.as_ptr() as usize
+        ))
+    }
+}
+
+/// `threading.RLock`: owned by the thread.
+#[pyclass(frozen, subclass, extends = RLock, module = "oneloom", name = "RLock")]
+pub struct DropInRLock;
+
+#[pymethods]
+impl DropInRLock {
+    #[new]
+    #[pyo3(signature = (*, name=None))]
+    fn new(name: Option<&str>) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(RLock::with(Rules::DropIn, name)).add_subclass(Self)
+    }
+}

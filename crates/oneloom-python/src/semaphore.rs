@@ -1,0 +1,128 @@
+//! `Semaphore` and `BoundedSemaphore`.
+
+use oneloom_sync::raw::{AcquireCall, OverRelease, RawSemaphore};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::arguments::{Timeout, lenient_deadline, name};
+use crate::describe;
+use crate::environment::{notifying, wait};
+use crate::port;
+use crate::statistics::Statistics;
+use crate::waiting::{Held, Holds, Waiting};
+
+/// A number of permits, for threads and coroutines at once.
+#[pyclass(frozen, subclass, weakref, module = "oneloom")]
+pub struct Semaphore {
+    raw: RawSemaphore,
+}
+
+impl Holds for Semaphore {
+    type Primitive = RawSemaphore;
+
+    fn raw(&self) -> &RawSemaphore {
+        &self.raw
+    }
+}
+
+impl Semaphore {
+    fn with(value: i64, bounded: bool, name: Option<&str>) -> PyResult<Self> {
+        let value = u64::try_from(value)
+            .map_err(|_| PyValueError::new_err("semaphore initial value must be >= 0"))?;
+        Ok(Self { raw: RawSemaphore::new(value, bounded.then_some(value), self::name(name)) })
+    }
+}
+
+#[pymethods]
+impl Semaphore {
+    #[new]
+    #[pyo3(signature = (value=1, *, name=None))]
+    fn new(value: i64, name: Option<&str>) -> PyResult<Self> {
+        Self::with(value, false, name)
+    }
+
+    #[pyo3(signature = (blocking=true, timeout=None))]
+    fn acquire(&self, python: Python<'_>, blocking: bool, timeout: Timeout) -> PyResult<bool> {
+        if !blocking && timeout.is_some() {
+            return Err(PyValueError::new_err("can't specify timeout for non-blocking acquire"));
+        }
+        let timeout = if blocking { timeout } else { Some(0.0) };
+        Ok(wait(python, &self.raw, &mut AcquireCall, || Ok(lenient_deadline(timeout)))?.is_some())
+    }
+
+    #[pyo3(signature = (n=1))]
+    fn release(&self, python: Python<'_>, n: i64) -> PyResult<()> {
+        let permits = u64::try_from(n)
+            .ok()
+            .filter(|permits| *permits > 0)
+            .ok_or_else(|| PyValueError::new_err("n must be one or more"))?;
+        notifying(python, || self.raw.release(permits))
+            .map_err(|OverRelease| PyValueError::new_err("Semaphore released too many times"))
+    }
+
+    #[inline]
+    fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
+        if !self.raw.try_acquire() {
+            wait(python, &self.raw, &mut AcquireCall, || Ok(lenient_deadline(None)))?;
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn __exit__(
+        &self,
+        python: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.release(python, 1)
+    }
+
+    fn _acquire_now(&self, python: Python<'_>, scoped: bool) -> PyResult<bool> {
+        // Permits have no owners.
+        let _ = scoped;
+        port::require_loop(python)?;
+        Ok(self.raw.try_acquire())
+    }
+
+    fn _acquire_later(slf: &Bound<'_, Self>, scoped: bool, timeout: Timeout) -> PyResult<Waiting> {
+        let _ = scoped;
+        Waiting::yes_or_no(slf.py(), Held(slf.clone().unbind()), AcquireCall, timeout, |()| true)
+    }
+
+    /// The number of permits that are there now.
+    #[getter]
+    fn _value(&self) -> u64 {
+        self.raw.value()
+    }
+
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.raw.given_name()
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.raw.statistics().into()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let raw = &slf.get().raw;
+        let bound = raw.bound().map_or_else(String::new, |bound| format!("/{bound}"));
+        Ok(format!("<{}: value={}{bound}>", describe::title(slf.as_any(), raw.given_name())?, raw.value()))
+    }
+}
+
+/// A semaphore that refuses to have more permits than at first.
+#[pyclass(frozen, subclass, extends = Semaphore, module = "oneloom")]
+pub struct BoundedSemaphore;
+
+#[pymethods]
+impl BoundedSemaphore {
+    #[new]
+    #[pyo3(signature = (value=1, *, name=None))]
+    fn new(value: i64, name: Option<&str>) -> PyResult<PyClassInitializer<Self>> {
+        let base = Semaphore::with(value, true, name)?;
+        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    }
+}

@@ -1,0 +1,90 @@
+//! What primitives tell of their slow paths, as frozen objects.
+
+use oneloom_sync::raw::Counters;
+use oneloom_sync::raw::queue::QueueStatistics as QueueCounters;
+use pyo3::prelude::*;
+
+/// Slow-path events of one primitive since it was made.
+#[pyclass(frozen, get_all, eq, module = "oneloom")]
+#[derive(PartialEq)]
+pub struct Statistics {
+    /// Threads and coroutines that wait now.
+    waiting: usize,
+    /// Calls that had to wait.
+    waits: u32,
+    /// Waits that ended because what was waited for was handed over, not merely offered.
+    handovers: u32,
+    /// Waits that were given up: timed out, cancelled or interrupted.
+    withdrawals: u32,
+}
+
+impl From<(usize, Counters)> for Statistics {
+    fn from((waiting, counters): (usize, Counters)) -> Self {
+        let Counters { waits, handovers, withdrawals } = counters;
+        Self { waiting, waits, handovers, withdrawals }
+    }
+}
+
+#[pymethods]
+impl Statistics {
+    fn __repr__(&self) -> String {
+        format!(
+            "Statistics(waiting={}, waits={}, handovers={}, withdrawals={})",
+            self.waiting, self.waits, self.handovers, self.withdrawals
+        )
+    }
+}
+
+/// Slow-path events of a queue since it was made.
+#[pyclass(frozen, get_all, eq, module = "oneloom")]
+#[derive(PartialEq)]
+pub struct QueueStatistics {
+    /// Threads and coroutines that wait now, for whatever.
+    waiting: usize,
+    /// Those that wait for an item.
+    waiting_getters: usize,
+    /// Those that wait for a free place.
+    waiting_putters: usize,
+    /// Those that wait for all work to be done.
+    waiting_joiners: usize,
+    /// Gets that had to wait.
+    get_waits: u32,
+    /// Gets that were promised an item because they had been overtaken too long.
+    get_handovers: u32,
+    /// Gets that were given up.
+    get_withdrawals: u32,
+    /// Puts that had to wait.
+    put_waits: u32,
+    /// Puts that were promised a place because they had been overtaken too long.
+    put_handovers: u32,
+    /// Puts that were given up.
+    put_withdrawals: u32,
+}
+
+impl From<QueueCounters> for QueueStatistics {
+    fn from(counters: QueueCounters) -> Self {
+        let QueueCounters { waiting_getters, waiting_putters, waiting_joiners, gets, puts } = counters;
+        Self {
+            waiting: waiting_getters + waiting_putters + waiting_joiners,
+            waiting_getters,
+            waiting_putters,
+            waiting_joiners,
+            get_waits: gets.waits,
+            get_handovers: gets.handovers,
+            get_withdrawals: gets.withdrawals,
+            put_waits: puts.waits,
+            put_handovers: puts.handovers,
+            put_withdrawals: puts.withdrawals,
+        }
+    }
+}
+
+#[pymethods]
+impl QueueStatistics {
+    fn __repr__(&self) -> String {
+        format!(
+            "QueueStatistics(waiting_getters={}, waiting_putters={}, waiting_joiners={}, get_waits={}, put_waits={})",
+            self.waiting_getters, self.waiting_putters, self.waiting_joiners, self.get_waits, self.put_waits
+        )
+    }
+}

@@ -1,0 +1,64 @@
+"""One loom for threads and coroutines: locks, queues and threads that all of a process's worlds share.
+
+Every class here serves threads and the coroutines of any number of asyncio loops at once: `with` and `async with`,
+`get` and `get_async`, `for` and `async for` work on the same object. A deadlock that is certain raises
+`DeadlockError`, which names who holds what and who waits where, instead of hanging.
+
+>>> import oneloom
+>>> jobs = oneloom.Queue(10)
+>>> jobs.put("page 1")
+>>> jobs.shutdown()
+>>> for job in jobs:
+...     print(job)
+page 1
+"""
+
+import os as _os
+import sys as _sys
+
+if _sys.platform != "linux":
+    raise ImportError(f"oneloom runs on Linux 5.10 or newer; this is {_sys.platform}")
+
+from oneloom import _coroutines, _native, deadlock
+from oneloom._native import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    DeadlockError,
+    DeadlockWarning,
+    Event,
+    LifoQueue,
+    Lock,
+    PriorityQueue,
+    Queue,
+    RLock,
+    Semaphore,
+    SimpleQueue,
+)
+from oneloom._report import dump, dump_on_signal
+from oneloom._run_main import run
+from oneloom._thread import Thread
+
+__all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "DeadlockError",
+    "DeadlockWarning",
+    "Event",
+    "LifoQueue",
+    "Lock",
+    "PriorityQueue",
+    "Queue",
+    "RLock",
+    "Semaphore",
+    "SimpleQueue",
+    "Thread",
+    "deadlock",
+    "dump",
+    "dump_on_signal",
+    "run",
+]
+
+_coroutines.attach()
+_os.register_at_fork(after_in_child=_native._after_fork)

@@ -1,0 +1,185 @@
+"""The coroutine halves of the classes: real `async def` functions, attached to the native classes at import.
+
+Each tries natively first and awaits only where it must wait. Written in Python because `create_task` takes nothing
+less than a coroutine, and because a coroutine costs less than a native awaitable.
+"""
+
+from __future__ import annotations
+
+from oneloom import _native
+from oneloom._native import Waiting as _NOT_NOW  # Stands for "not at once" among items, being none itself.
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+async def _acquire_async(self: Any, timeout: float | None = None) -> bool:
+    """Take it in a coroutine; False if `timeout` seconds pass first. RuntimeError where no asyncio loop runs."""
+    return self._acquire_now(False) or await self._acquire_later(False, timeout)
+
+
+async def _enter_async(self: Any) -> bool:
+    return self._acquire_now(True) or await self._acquire_later(True, None)
+
+
+async def _exit_async(self: Any, kind: object, value: object, traceback: object) -> None:
+    self.__exit__(kind, value, traceback)
+
+
+async def _put_async(self: Any, item: Any, timeout: float | None = None) -> None:
+    """Put an item in a coroutine. `queue.Full` after `timeout` seconds, `ShutDown` after the queue's shutdown.
+
+    Cancelled or timed out, it has put nothing. RuntimeError where no asyncio loop runs.
+    """
+    if not self._put_now(item):
+        await self._put_later(item, timeout)
+
+
+async def _get_async(self: Any, timeout: float | None = None) -> Any:
+    """Get an item in a coroutine. `queue.Empty` after `timeout` seconds, `ShutDown` once a shut-down queue is empty.
+
+    Cancelled or timed out, it has taken nothing. RuntimeError where no asyncio loop runs.
+    """
+    item = self._get_now()
+    return await self._get_later(timeout) if item is _NOT_NOW else item
+
+
+async def _join_async(self: Any, timeout: float | None = None) -> bool | None:
+    """Wait in a coroutine until every item was reported done; with `timeout` seconds, whether it was."""
+    done = await self._join_later(timeout)
+    return None if timeout is None else done
+
+
+def _aiter(self: Any) -> Any:
+    return self
+
+
+async def _anext(self: Any) -> Any:
+    try:
+        return await self.get_async()
+    except _native.ShutDown:
+        raise StopAsyncIteration from None
+
+
+async def _event_wait_async(self: Any, timeout: float | None = None) -> bool:
+    """Wait in a coroutine until it happens; False if `timeout` seconds pass first."""
+    return self._wait_now() or await self._wait_later(timeout)
+
+
+async def _barrier_wait_async(self: Any, timeout: float | None = None) -> int:
+    """Wait in a coroutine for the other parties, as `wait` does in a thread."""
+    return await self._wait_later(timeout)
+
+
+async def _condition_acquire_async(self: Any, timeout: float | None = None) -> bool:
+    """Take the condition's lock in a coroutine; False if `timeout` seconds pass first."""
+    return await self._lock.acquire_async(timeout)
+
+
+async def _condition_enter_async(self: Any) -> bool:
+    return await self._lock.__aenter__()
+
+
+async def _condition_wait_async(self: Any, timeout: float | None = None) -> bool:
+    """Let go of the lock, wait in a coroutine to be notified, and take the lock again.
+
+    False if `timeout` seconds pass first. The lock is held again at the end even if the task was cancelled.
+    """
+    waiting, saved = self._wait_later(timeout)
+    try:
+        return await waiting
+    finally:
+        await _take_again(saved)
+
+
+async def _take_again(saved: Any) -> None:
+    """Take the lock again whatever happens; a cancellation that comes meanwhile is raised afterwards."""
+    cancelled = None
+    while True:
+        awaitable = saved.restore()
+        if awaitable is None:
+            break
+        try:
+            await awaitable
+            break
+        except BaseException as error:
+            if isinstance(error, _native.DeadlockError) or not _is_cancellation(error):
+                raise
+            cancelled = error
+    if cancelled is not None:
+        try:
+            raise cancelled
+        finally:
+            del cancelled
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    from asyncio import CancelledError
+
+    return isinstance(error, CancelledError)
+
+
+def _wait_for(self: Any, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+    """Wait until `predicate()` is true, for at most `timeout` seconds; return its last value."""
+    from time import monotonic
+
+    end = None if timeout is None else monotonic() + timeout
+    value = predicate()
+    while not value:
+        left = None if end is None else end - monotonic()
+        if left is not None and left <= 0:
+            break
+        self.wait(left)
+        value = predicate()
+    return value
+
+
+async def _wait_for_async(self: Any, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+    """Wait in a coroutine until `predicate()` is true, for at most `timeout` seconds; return its last value."""
+    from time import monotonic
+
+    end = None if timeout is None else monotonic() + timeout
+    value = predicate()
+    while not value:
+        left = None if end is None else end - monotonic()
+        if left is not None and left <= 0:
+            break
+        await self.wait_async(left)
+        value = predicate()
+    return value
+
+
+_LOCK = {"acquire_async": _acquire_async, "__aenter__": _enter_async, "__aexit__": _exit_async}
+_QUEUE = {"put_async": _put_async, "get_async": _get_async, "__aiter__": _aiter, "__anext__": _anext}
+_CONDITION = {
+    "acquire_async": _condition_acquire_async,
+    "__aenter__": _condition_enter_async,
+    "__aexit__": _exit_async,
+    "wait_async": _condition_wait_async,
+    "wait_for": _wait_for,
+    "wait_for_async": _wait_for_async,
+}
+_METHODS: dict[Any, dict[str, Callable[..., Any]]] = {
+    _native.Lock: _LOCK,
+    _native.RLock: _LOCK,
+    _native.Semaphore: _LOCK,
+    _native.Condition: _CONDITION,
+    _native.Event: {"wait_async": _event_wait_async},
+    _native.Completion: {"wait_async": _event_wait_async},
+    _native.Barrier: {"wait_async": _barrier_wait_async},
+    _native.Queue: _QUEUE | {"join_async": _join_async},
+    _native.SimpleQueue: _QUEUE,
+}
+
+
+def attach() -> None:
+    """Give the native classes their coroutine methods, each under its public name."""
+    for owner, methods in _METHODS.items():
+        for name, function in methods.items():
+            setattr(owner, name, function)
+    for function in {function for methods in _METHODS.values() for function in methods.values()}:
+        names = [name for methods in _METHODS.values() for name, each in methods.items() if each is function]
+        function.__name__ = names[0]
+        function.__qualname__ = names[0]
