@@ -309,7 +309,13 @@ impl Call for ArriveCall {
         Some(if token == BROKEN { Err(Broken) } else { Ok(Arrived::Passed { index: token }) })
     }
 
-    fn withdraw(&mut self, _barrier: &RawBarrier, state: &mut BarrierState, notice: Notice, wakes: &mut Wakes) {
+    fn withdraw(
+        &mut self,
+        _barrier: &RawBarrier,
+        state: &mut BarrierState,
+        notice: Notice,
+        wakes: &mut Wakes,
+    ) {
         state.arrived.count_withdrawal();
         self.left = true;
         if matches!(notice, Notice::Granted(_)) {

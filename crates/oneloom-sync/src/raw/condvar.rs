@@ -130,7 +130,12 @@ impl<F: FnMut() -> bool> Call for NotifiedCall<F> {
         None
     }
 
-    fn attempt_or_enlist(&mut self, _condvar: &RawCondvar, line: &mut Line, _wakes: &mut Wakes) -> Option<()> {
+    fn attempt_or_enlist(
+        &mut self,
+        _condvar: &RawCondvar,
+        line: &mut Line,
+        _wakes: &mut Wakes,
+    ) -> Option<()> {
         line.count_wait();
         None
     }
@@ -145,7 +150,13 @@ impl<F: FnMut() -> bool> Call for NotifiedCall<F> {
         Some(())
     }
 
-    fn withdraw(&mut self, _condvar: &RawCondvar, line: &mut Line, notice: Notice, wakes: &mut Wakes) {
+    fn withdraw(
+        &mut self,
+        _condvar: &RawCondvar,
+        line: &mut Line,
+        notice: Notice,
+        wakes: &mut Wakes,
+    ) {
         line.count_withdrawal();
         if let Notice::Granted(_) = notice {
             line.grant_first(0, wakes);

@@ -64,7 +64,12 @@ impl RawSemaphore {
     pub fn try_acquire(&self) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while state >= PERMIT {
-            match self.state.compare_exchange_weak(state, state - PERMIT, Ordering::Acquire, Ordering::Relaxed) {
+            match self.state.compare_exchange_weak(
+                state,
+                state - PERMIT,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return true,
                 Err(now) => state = now,
             }
@@ -81,7 +86,12 @@ impl RawSemaphore {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & PARKED == 0 {
             let next = self.total(state, permits)? << PERMIT_SHIFT;
-            match self.state.compare_exchange_weak(state, next, Ordering::Release, Ordering::Relaxed) {
+            match self.state.compare_exchange_weak(
+                state,
+                next,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Ok(()),
                 Err(now) => state = now,
             }
@@ -112,14 +122,22 @@ impl RawSemaphore {
         loop {
             let total = self.total(state, permits)? - handed as u64;
             let next = total << PERMIT_SHIFT | remain;
-            match self.state.compare_exchange_weak(state, next, Ordering::Release, Ordering::Relaxed) {
+            match self.state.compare_exchange_weak(
+                state,
+                next,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => break,
                 Err(now) => state = now,
             }
         }
         for place in 0..reach {
-            let told =
-                if place < handed { line.grant_first(0, wakes) } else { line.waiters.wake_first(wakes) };
+            let told = if place < handed {
+                line.grant_first(0, wakes)
+            } else {
+                line.waiters.wake_first(wakes)
+            };
             if !told {
                 break;
             }
@@ -189,12 +207,22 @@ impl Call for AcquireCall {
         semaphore.try_acquire().then_some(())
     }
 
-    fn attempt_or_enlist(&mut self, semaphore: &RawSemaphore, line: &mut Line, _wakes: &mut Wakes) -> Option<()> {
+    fn attempt_or_enlist(
+        &mut self,
+        semaphore: &RawSemaphore,
+        line: &mut Line,
+        _wakes: &mut Wakes,
+    ) -> Option<()> {
         let mut state = semaphore.state.load(Ordering::Relaxed);
         loop {
             let free = state >= PERMIT;
             let next = if free { state - PERMIT } else { state | PARKED };
-            match semaphore.state.compare_exchange_weak(state, next, Ordering::Acquire, Ordering::Relaxed) {
+            match semaphore.state.compare_exchange_weak(
+                state,
+                next,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) if free => return Some(()),
                 Ok(_) => {
                     line.count_wait();
@@ -209,7 +237,13 @@ impl Call for AcquireCall {
         Some(())
     }
 
-    fn withdraw(&mut self, semaphore: &RawSemaphore, line: &mut Line, notice: Notice, wakes: &mut Wakes) {
+    fn withdraw(
+        &mut self,
+        semaphore: &RawSemaphore,
+        line: &mut Line,
+        notice: Notice,
+        wakes: &mut Wakes,
+    ) {
         line.count_withdrawal();
         if let Notice::Granted(_) = notice {
             // Somebody may have released without ever acquiring, so that the permit does not fit any more.
