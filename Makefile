@@ -53,7 +53,9 @@ test-python: $(VENV)/.test-tools $(VENV)/.extension ## The Python tests, with th
 
 lint: $(VENV)/.test-tools $(VENV)/.extension ## Format, clippy, tidy check and type stubs; nothing is changed
 	cargo fmt --all --check
+	cargo fmt --manifest-path benches/rust/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path benches/rust/Cargo.toml --target-dir $(TARGET)/benches --all-targets -- -D warnings
 	$(VENV_PYTHON) .ci/tidy.py
 	$(VENV_PYTHON) -m mypy.stubtest --mypy-config-file pyproject.toml oneloom
 
@@ -66,7 +68,7 @@ bench: $(VENV)/.bench-tools $(VENV)/.extension ## Measure beside the peers; a ro
 	$(VENV_PYTHON) benches/run.py $(BENCH_ARGS)
 
 stress: $(VENV)/.test-tools $(VENV)/.extension ## The tests that look for rare interleavings, STRESS times longer
-	ONELOOM_STRESS=$(STRESS) cargo test --locked --release $(RUST_TESTED) stress
+	ONELOOM_STRESS=$(STRESS) cargo test --locked --release $(RUST_TESTED)
 	ONELOOM_STRESS=$(STRESS) $(VENV_PYTHON) -m pytest -m stress
 
 sanitize: sanitize-thread sanitize-address ## ThreadSanitizer and AddressSanitizer over the Rust tests (nightly Rust)
