@@ -51,9 +51,7 @@ fn one_party_never_waits() {
 fn the_last_acts_before_the_others_go_on() {
     let barrier = barrier(2);
     let mut first = party(&barrier);
-    let Ok(Arrived::Last { index: 1, round }) = wait(&barrier, ArriveCall::new(true)) else {
-        panic!()
-    };
+    let Ok(Arrived::Last { index: 1, round }) = wait(&barrier, ArriveCall::new(true)) else { panic!() };
     assert_eq!((first.poll(), barrier.waiting()), (None, 2));
     // Who comes meanwhile waits for the next round.
     let mut early = party(&barrier);
@@ -124,9 +122,7 @@ fn a_round_that_was_reset_or_aborted_under_the_last_is_broken_for_it_too() {
     for reset in [false, true] {
         let barrier = barrier(2);
         let mut first = party(&barrier);
-        let Ok(Arrived::Last { round, .. }) = wait(&barrier, ArriveCall::new(true)) else {
-            panic!()
-        };
+        let Ok(Arrived::Last { round, .. }) = wait(&barrier, ArriveCall::new(true)) else { panic!() };
         if reset {
             barrier.reset()
         } else {

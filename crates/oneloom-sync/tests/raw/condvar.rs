@@ -19,8 +19,7 @@ fn always() -> bool {
 fn notifications_go_to_those_who_wait_first_come_first() {
     let condvar = Arc::new(RawCondvar::default());
     assert_eq!(condvar.notify(1), 0);
-    let mut line: Vec<_> =
-        (0..4).map(|_| Polled::waiting(&condvar, NotifiedCall::new(always))).collect();
+    let mut line: Vec<_> = (0..4).map(|_| Polled::waiting(&condvar, NotifiedCall::new(always))).collect();
     assert_eq!(condvar.waiting(), 4);
     assert_eq!(condvar.notify(2), 2);
     assert_eq!(condvar.waiting(), 2);

@@ -17,11 +17,7 @@ const THREADS: usize = 4;
 const ROUNDS: usize = 1_500;
 
 /// Runs a call in one of the ways there are; `None` if it was given up.
-fn somehow<C: Call>(
-    primitive: &Arc<C::Primitive>,
-    mut call: C,
-    random: &mut Random,
-) -> Option<C::Output> {
+fn somehow<C: Call>(primitive: &Arc<C::Primitive>, mut call: C, random: &mut Random) -> Option<C::Output> {
     match random.below(6) {
         0 => {
             let soon = Deadline::after(Some(Duration::from_micros(random.below(300).into())));

@@ -84,8 +84,7 @@ fn a_comparison_that_panics_loses_only_what_was_being_put() {
         put(&queue, item);
     }
     let panics: Less = |_, _| std::panic::resume_unwind(Box::new(()));
-    let caught =
-        |act: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).is_err();
+    let caught = |act: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).is_err();
     assert!(caught(&|| _ = get_with(&queue, panics)));
     assert_eq!(queue.flow().len(), 3);
     assert_eq!(get(&queue), 1);
@@ -171,6 +170,43 @@ fn an_immediate_end_leaves_items_for_those_who_have_a_token() {
     drop(sorting);
     queue.flow().task_done().unwrap();
     wait(queue.flow(), JoinCall::default());
+}
+
+#[test]
+fn one_who_ended_while_sorting_takes_the_items_along_and_nothing_hangs() {
+    let queue = Arc::new(queue(4));
+    for item in [3, 1, 2] {
+        put(&queue, item);
+    }
+    let left_behind = queue.clone();
+    // As the child of a fork sees a thread of its parent that was sorting.
+    thread::spawn(move || {
+        wait(left_behind.flow(), GetCall::default()).unwrap();
+        std::mem::forget(left_behind.try_sort(me()).unwrap().unwrap());
+    })
+    .join()
+    .unwrap();
+    assert_eq!(queue.flow().len(), 2);
+    put(&queue, 7);
+    assert_eq!((queue.flow().len(), queue.flow().unfinished()), (1, 2));
+    assert_eq!(get(&queue), 7);
+}
+
+#[test]
+fn one_who_ended_just_before_sorting_takes_nothing_along() {
+    let queue = Arc::new(queue(0));
+    for item in [3, 1, 2] {
+        put(&queue, item);
+    }
+    let left_behind = queue.clone();
+    thread::spawn(move || {
+        wait(left_behind.flow(), GetCall::default()).unwrap();
+        wait(&left_behind, SortCall::new(me())).unwrap();
+    })
+    .join()
+    .unwrap();
+    assert!(queue.try_sort(me()).unwrap().is_some());
+    assert_eq!([(); 3].map(|()| get(&queue)), [1, 2, 3], "its token is there again");
 }
 
 #[test]

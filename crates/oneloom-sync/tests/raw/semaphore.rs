@@ -59,9 +59,7 @@ fn a_release_wakes_as_many_as_it_has_permits_first_come_first() {
     let mut line: Vec<_> = (0..5).map(|_| Polled::waiting(&semaphore, AcquireCall)).collect();
     semaphore.release(3).unwrap();
     assert_eq!(line.iter().map(Polled::rung).collect::<Vec<_>>(), [1, 1, 1, 0, 0]);
-    for place in 0..3 {
-        assert_eq!(line[place].poll(), Some(()));
-    }
+    assert!(line[..3].iter_mut().all(|waiting| waiting.poll() == Some(())));
     assert_eq!(line[3].poll(), None);
     assert_eq!((semaphore.value(), semaphore.statistics().0), (0, 2));
     semaphore.release(10).unwrap();
