@@ -4,8 +4,22 @@ use std::time::Duration;
 
 use oneloom_sync::raw::Name;
 use oneloom_wait::clock::Deadline;
+use pyo3::Borrowed;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
+
+/// A flag: anything with a truth value, as the standard library takes it.
+#[derive(Clone, Copy)]
+pub struct Truth(pub bool);
+
+impl<'py> FromPyObject<'_, 'py> for Truth {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(object.is_truthy()?))
+    }
+}
 
 /// Seconds, or no limit.
 pub type Timeout = Option<f64>;
@@ -25,16 +39,14 @@ pub fn lock_deadline(blocking: bool, timeout: Timeout) -> PyResult<Deadline> {
         (true, Some(timeout)) if timeout == -1.0 => Ok(Deadline::Never),
         (false, None) => Ok(Deadline::after(Some(Duration::ZERO))),
         (false, Some(timeout)) if timeout == -1.0 => Ok(Deadline::after(Some(Duration::ZERO))),
-        (false, Some(_)) => {
-            Err(PyValueError::new_err("can't specify a timeout for a non-blocking call"))
-        }
+        (false, Some(_)) => Err(PyValueError::new_err("can't specify a timeout for a non-blocking call")),
         (true, Some(timeout)) if timeout > LONGEST => {
             Err(PyOverflowError::new_err("timeout value is too large"))
         }
         (true, Some(timeout)) if timeout >= 0.0 => Ok(Deadline::after(Some(seconds(timeout)))),
-        (true, Some(_)) => {
-            Err(PyValueError::new_err("timeout value must be a non-negative number, or None or -1 for no limit"))
-        }
+        (true, Some(_)) => Err(PyValueError::new_err(
+            "timeout value must be a non-negative number, or None or -1 for no limit",
+        )),
     }
 }
 

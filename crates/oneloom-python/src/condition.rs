@@ -36,7 +36,12 @@ impl Holds for Condition {
 }
 
 impl Condition {
-    fn with(python: Python<'_>, rules: Rules, lock: Option<Bound<'_, PyAny>>, name: Option<&str>) -> PyResult<Self> {
+    fn with(
+        python: Python<'_>,
+        rules: Rules,
+        lock: Option<Bound<'_, PyAny>>,
+        name: Option<&str>,
+    ) -> PyResult<Self> {
         let lock = match lock.filter(|lock| !lock.is_none()) {
             Some(lock) => lock,
             None => Bound::new(python, RLock::with(rules, name))?.into_any(),
@@ -77,9 +82,7 @@ impl Condition {
                 Some(own) => own.get()._acquire_restore(python, count),
                 None => Ok(()),
             },
-            Saved::State(state) => {
-                lock.call_method1(intern!(python, "_acquire_restore"), (state,)).map(drop)
-            }
+            Saved::State(state) => lock.call_method1(intern!(python, "_acquire_restore"), (state,)).map(drop),
             Saved::Nothing => lock.call_method0(intern!(python, "acquire")).map(drop),
         }
     }
@@ -161,7 +164,9 @@ impl SavedLock {
             }
         };
         let awaitable = match count {
-            Some(count) => Bound::new(python, RLock::_restore_later(lock.cast::<RLock>()?, count)?)?.into_any(),
+            Some(count) => {
+                Bound::new(python, RLock::_restore_later(lock.cast::<RLock>()?, count)?)?.into_any()
+            }
             None => lock.call_method0(intern!(python, "acquire_async"))?,
         };
         Ok(Some(awaitable.unbind()))
@@ -281,6 +286,19 @@ impl Condition {
         Ok((waiting, SavedLock { condition: slf.clone().unbind(), shared }))
     }
 
+    /// The lock's own, under the names by which a Condition can be another Condition's lock.
+    fn _release_save(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.lock.call_method0(python, intern!(python, "_release_save"))
+    }
+
+    fn _acquire_restore(&self, python: Python<'_>, state: Py<PyAny>) -> PyResult<()> {
+        self.lock.call_method1(python, intern!(python, "_acquire_restore"), (state,)).map(drop)
+    }
+
+    fn locked(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.lock.call_method0(python, intern!(python, "locked"))
+    }
+
     fn _at_fork_reinit(&self, python: Python<'_>) -> PyResult<()> {
         self.lock.call_method0(python, intern!(python, "_at_fork_reinit")).map(drop)
     }
@@ -298,7 +316,12 @@ impl Condition {
         let this = slf.get();
         let class = slf.get_type();
         let name = describe::quoted(this.raw.given_name());
-        Ok(format!("<oneloom.{}({name}{}, {})>", class.name()?, this.lock.bind(slf.py()).repr()?, this.raw.waiting()))
+        Ok(format!(
+            "<oneloom.{}({name}{}, {})>",
+            class.name()?,
+            this.lock.bind(slf.py()).repr()?,
+            this.raw.waiting()
+        ))
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
@@ -314,9 +337,12 @@ pub struct DropInCondition;
 impl DropInCondition {
     #[new]
     #[pyo3(signature = (lock=None, *, name=None))]
-    fn new(python: Python<'_>, lock: Option<Bound<'_, PyAny>>, name: Option<&str>) -> PyResult<PyClassInitializer<Self>> {
+    fn new(
+        python: Python<'_>,
+        lock: Option<Bound<'_, PyAny>>,
+        name: Option<&str>,
+    ) -> PyResult<PyClassInitializer<Self>> {
         let base = Condition::with(python, Rules::DropIn, lock, name)?;
         Ok(PyClassInitializer::from(base).add_subclass(Self))
     }
 }
-

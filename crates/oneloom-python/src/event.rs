@@ -2,6 +2,7 @@
 
 use oneloom_sync::raw::{EventCall, RawEvent};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::arguments::{Timeout, lenient_deadline, name};
 use crate::describe;
@@ -14,6 +15,7 @@ use crate::waiting::{Held, Holds, Waiting};
 #[pyclass(frozen, subclass, weakref, module = "oneloom")]
 pub struct Event {
     raw: RawEvent,
+    condition: PyOnceLock<Py<PyAny>>,
 }
 
 impl Holds for Event {
@@ -29,7 +31,7 @@ impl Event {
     #[new]
     #[pyo3(signature = (*, name=None))]
     fn new(name: Option<&str>) -> Self {
-        Self { raw: RawEvent::new(self::name(name)) }
+        Self { raw: RawEvent::new(self::name(name)), condition: PyOnceLock::new() }
     }
 
     fn is_set(&self) -> bool {
@@ -67,8 +69,20 @@ impl Event {
         self.raw.statistics().into()
     }
 
-    fn _at_fork_reinit(&self) {
-        // Nothing to do: the first use after a fork forgets the parent's waiters.
+    /// The first use after a fork forgets the parent's waiters by itself; what is left is the lock below.
+    fn _at_fork_reinit(&self, python: Python<'_>) -> PyResult<()> {
+        self._cond(python)?.call_method0(python, "_at_fork_reinit").map(drop)
+    }
+
+    /// A condition around nothing, for programs that borrow the standard event's own to lock something.
+    #[getter]
+    fn _cond(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        let made = self.condition.get_or_try_init(python, || {
+            let module = python.import("oneloom._native")?;
+            let lock = module.getattr("DropInLock")?.call0()?;
+            Ok::<_, PyErr>(module.getattr("DropInCondition")?.call1((lock,))?.unbind())
+        })?;
+        Ok(made.clone_ref(python))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -5,7 +5,7 @@ use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::arguments::{Timeout, lock_deadline, name};
+use crate::arguments::{Timeout, Truth, lock_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::owner;
@@ -86,13 +86,13 @@ impl Lock {
         Self::with(Rules::Unified, name)
     }
 
-    #[pyo3(signature = (blocking=true, timeout=None))]
-    pub fn acquire(&self, python: Python<'_>, blocking: bool, timeout: Timeout) -> PyResult<bool> {
+    #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
+    pub fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
-            lock_deadline(blocking, timeout)?;
+            lock_deadline(blocking.0, timeout)?;
         }
         let mut call = self.call(python, false);
-        Ok(wait(python, &self.raw, &mut call, || lock_deadline(blocking, timeout))?.is_some())
+        Ok(wait(python, &self.raw, &mut call, || lock_deadline(blocking.0, timeout))?.is_some())
     }
 
     #[inline]
@@ -131,11 +131,7 @@ impl Lock {
         Ok(self.raw.try_lock(call.owner, call.scoped))
     }
 
-    pub fn _acquire_later(
-        slf: &Bound<'_, Self>,
-        scoped: bool,
-        timeout: Timeout,
-    ) -> PyResult<Waiting> {
+    pub fn _acquire_later(slf: &Bound<'_, Self>, scoped: bool, timeout: Timeout) -> PyResult<Waiting> {
         let call = slf.get().call(slf.py(), scoped);
         let timeout = async_timeout(timeout)?;
         Waiting::yes_or_no(slf.py(), Held(slf.clone().unbind()), call, timeout, |()| true)

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
+use oneloom_sync::raw::Name;
 use oneloom_sync::raw::priority::{Count, RawPriorityQueue, Reentered, SortCall, Sorting, Unput};
-use oneloom_sync::raw::queue::{
-    GetCall, JoinCall, QueueStatistics, ReserveCall, ShutDown, TooManyDone,
-};
+use oneloom_sync::raw::queue::{GetCall, JoinCall, QueueStatistics, ReserveCall, ShutDown, TooManyDone};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::wait::Handle;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
-use crate::arguments::{Timeout, lenient_deadline, name, queue_deadline};
+use crate::arguments::{Timeout, lenient_deadline, queue_deadline};
 use crate::environment::{notifying, wait};
 use crate::errors;
 use crate::owner;
-use crate::queue::{Figures, Flavour, Item, Queue, capacity, get_result, put_result};
+use crate::queue::{Figures, Flavour, Item, Queue, get_result, put_result};
 use crate::waiting::Waiting;
 
 type Raw = RawPriorityQueue<Item>;
@@ -49,9 +49,7 @@ fn sorting<'a>(python: Python<'_>, raw: &'a Raw) -> PyResult<Sorting<'a, Item>> 
         return Ok(sorting);
     }
     let mut call = SortCall::new(owner);
-    wait(python, raw, &mut call, || Ok(Deadline::Never))?
-        .transpose()
-        .map_err(|Reentered| reentered())?;
+    wait(python, raw, &mut call, || Ok(Deadline::Never))?.transpose().map_err(|Reentered| reentered())?;
     raw.sorting(owner).ok_or_else(|| PyRuntimeError::new_err("the queue's order was lost in a fork"))
 }
 
@@ -183,6 +181,14 @@ impl Flavour for Raw {
         Figures::of(self.flow())
     }
 
+    fn set_maxsize(&self, maxsize: usize) {
+        self.flow().set_maxsize(maxsize);
+    }
+
+    fn set_name(&self, name: Name) {
+        self.flow().set_name(name);
+    }
+
     fn statistics(&self) -> QueueStatistics {
         self.flow().statistics()
     }
@@ -195,9 +201,10 @@ pub struct PriorityQueue;
 #[pymethods]
 impl PriorityQueue {
     #[new]
-    #[pyo3(signature = (maxsize=0, *, name=None))]
-    fn new(maxsize: isize, name: Option<&str>) -> PyClassInitializer<Self> {
-        let raw = Raw::new(capacity(maxsize), self::name(name));
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        let _ = (args, kwargs);
+        let raw = Raw::new(0, Name::NONE);
         PyClassInitializer::from(Queue::with(Arc::new(raw))).add_subclass(Self)
     }
 }

@@ -3,16 +3,20 @@
 //! What differs between the orders stands behind [`Flavour`]; for those that compare items see `priority`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use oneloom_sync::raw::Name;
 
 use oneloom_sync::raw::queue::{
-    Fifo, GetCall, JoinCall, Lifo, PutCall, QueueStatistics as QueueCounters, RawQueue, ShutDown, Store, TooManyDone,
+    Fifo, GetCall, JoinCall, Lifo, PutCall, QueueStatistics as QueueCounters, RawQueue, ShutDown, Store,
+    TooManyDone,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::arguments::{lenient_deadline, name, queue_deadline, Timeout};
+use crate::arguments::{Timeout, Truth, lenient_deadline, name, queue_deadline};
 use crate::environment::{notifying, wait};
 use crate::errors;
 use crate::port;
@@ -50,6 +54,10 @@ pub trait Flavour: Send + Sync {
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
     /// Lengths and limits.
     fn figures(&self) -> Figures<'_>;
+    /// Changes up to how many items it takes.
+    fn set_maxsize(&self, maxsize: usize);
+    /// Names the queue, if it has no name yet.
+    fn set_name(&self, name: Name);
     /// Slow-path events.
     fn statistics(&self) -> QueueCounters;
 }
@@ -172,6 +180,14 @@ impl<S: Store<Item = Item> + 'static> Flavour for RawQueue<S> {
         Figures::of(self)
     }
 
+    fn set_maxsize(&self, maxsize: usize) {
+        RawQueue::set_maxsize(self, maxsize);
+    }
+
+    fn set_name(&self, name: Name) {
+        RawQueue::set_name(self, name);
+    }
+
     fn statistics(&self) -> QueueCounters {
         RawQueue::statistics(self)
     }
@@ -181,12 +197,14 @@ impl<S: Store<Item = Item> + 'static> Flavour for RawQueue<S> {
 #[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
 pub struct Queue {
     flavour: Arc<dyn Flavour>,
+    /// As it was given: the standard library shows a negative one as it is.
+    shown_maxsize: AtomicIsize,
 }
 
 impl Queue {
     /// A queue of the given order.
     pub fn with(flavour: Arc<dyn Flavour>) -> Self {
-        Self { flavour }
+        Self { flavour, shown_maxsize: AtomicIsize::new(0) }
     }
 }
 
@@ -202,10 +220,18 @@ fn pending(python: Python<'_>) -> Item {
 
 #[pymethods]
 impl Queue {
+    /// Takes whatever a subclass's `__init__` takes; ours says what is meant.
     #[new]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        let _ = (args, kwargs);
+        Self::with(Arc::new(RawQueue::<Fifo<Item>>::new(0, Name::NONE)))
+    }
+
     #[pyo3(signature = (maxsize=0, *, name=None))]
-    fn new(maxsize: isize, name: Option<&str>) -> Self {
-        Self::with(Arc::new(RawQueue::<Fifo<Item>>::new(capacity(maxsize), self::name(name))))
+    fn __init__(&self, python: Python<'_>, maxsize: isize, name: Option<&str>) {
+        self.set_maxsize(python, maxsize);
+        self.flavour.set_name(self::name(name));
     }
 
     #[classmethod]
@@ -213,14 +239,22 @@ impl Queue {
         errors::generic_alias(class, item)
     }
 
-    #[pyo3(signature = (item, block=true, timeout=None))]
-    fn put(&self, python: Python<'_>, item: Item, block: bool, timeout: Timeout) -> PyResult<()> {
-        self.flavour.put(python, item, block, timeout)
+    #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
+    #[inline]
+    fn put(&self, python: Python<'_>, item: Item, block: Truth, timeout: Timeout) -> PyResult<()> {
+        if timeout.is_some() {
+            queue_deadline(block.0, timeout)?;
+        }
+        self.flavour.put(python, item, block.0, timeout)
     }
 
-    #[pyo3(signature = (block=true, timeout=None))]
-    fn get(&self, python: Python<'_>, block: bool, timeout: Timeout) -> PyResult<Item> {
-        self.flavour.get(python, block, timeout)
+    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
+    #[inline]
+    fn get(&self, python: Python<'_>, block: Truth, timeout: Timeout) -> PyResult<Item> {
+        if timeout.is_some() {
+            queue_deadline(block.0, timeout)?;
+        }
+        self.flavour.get(python, block.0, timeout)
     }
 
     fn put_nowait(&self, python: Python<'_>, item: Item) -> PyResult<()> {
@@ -257,8 +291,14 @@ impl Queue {
     }
 
     #[getter]
-    fn maxsize(&self) -> usize {
-        self.flavour.figures().maxsize
+    fn maxsize(&self) -> isize {
+        self.shown_maxsize.load(Ordering::Relaxed)
+    }
+
+    #[setter]
+    fn set_maxsize(&self, python: Python<'_>, maxsize: isize) {
+        self.shown_maxsize.store(maxsize, Ordering::Relaxed);
+        notifying(python, || self.flavour.set_maxsize(capacity(maxsize)));
     }
 
     #[getter]
@@ -337,7 +377,9 @@ impl Queue {
     }
 
     fn __reduce__(&self) -> PyResult<()> {
-        Err(PyTypeError::new_err("a queue of this process cannot be pickled: its items stand in this process"))
+        Err(PyTypeError::new_err(
+            "a queue of this process cannot be pickled: its items stand in this process",
+        ))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -356,9 +398,10 @@ pub struct LifoQueue;
 #[pymethods]
 impl LifoQueue {
     #[new]
-    #[pyo3(signature = (maxsize=0, *, name=None))]
-    fn new(maxsize: isize, name: Option<&str>) -> PyClassInitializer<Self> {
-        let raw = RawQueue::<Lifo<Item>>::new(capacity(maxsize), self::name(name));
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        let _ = (args, kwargs);
+        let raw = RawQueue::<Lifo<Item>>::new(0, Name::NONE);
         PyClassInitializer::from(Queue::with(Arc::new(raw))).add_subclass(Self)
     }
 }
@@ -382,16 +425,20 @@ impl SimpleQueue {
         errors::generic_alias(class, item)
     }
 
-    #[pyo3(signature = (item, block=true, timeout=None))]
-    fn put(&self, python: Python<'_>, item: Item, block: bool, timeout: Timeout) -> PyResult<()> {
+    #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
+    fn put(&self, python: Python<'_>, item: Item, block: Truth, timeout: Timeout) -> PyResult<()> {
         // There is always a place, so neither says anything; they are there for Queue's sake.
-        let _ = (block, timeout);
+        let _ = (block.0, timeout);
         Flavour::put(&*self.raw, python, item, true, None)
     }
 
-    #[pyo3(signature = (block=true, timeout=None))]
-    fn get(&self, python: Python<'_>, block: bool, timeout: Timeout) -> PyResult<Item> {
-        Flavour::get(&*self.raw, python, block, timeout)
+    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
+    #[inline]
+    fn get(&self, python: Python<'_>, block: Truth, timeout: Timeout) -> PyResult<Item> {
+        if timeout.is_some() {
+            queue_deadline(block.0, timeout)?;
+        }
+        Flavour::get(&*self.raw, python, block.0, timeout)
     }
 
     fn put_nowait(&self, python: Python<'_>, item: Item) -> PyResult<()> {
@@ -469,7 +516,9 @@ impl SimpleQueue {
     }
 
     fn __reduce__(&self) -> PyResult<()> {
-        Err(PyTypeError::new_err("a queue of this process cannot be pickled: its items stand in this process"))
+        Err(PyTypeError::new_err(
+            "a queue of this process cannot be pickled: its items stand in this process",
+        ))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -116,7 +116,8 @@ pub fn may_still_move(python: Python<'_>) -> bool {
 }
 
 fn has_handlers(python: Python<'_>) -> bool {
-    let asked = python.import("oneloom._report").and_then(|report| report.call_method0("has_signal_handlers"));
+    let asked =
+        python.import("oneloom._report").and_then(|report| report.call_method0("has_signal_handlers"));
     asked.and_then(|answer| answer.is_truthy()).unwrap_or(true)
 }
 

@@ -5,7 +5,7 @@ use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::arguments::{Timeout, lock_deadline, name};
+use crate::arguments::{Timeout, Truth, lock_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait, wait_uninterrupted};
 use crate::lock::{Rules, async_timeout};
@@ -56,13 +56,13 @@ impl RLock {
         Self::with(Rules::Unified, name)
     }
 
-    #[pyo3(signature = (blocking=true, timeout=None))]
-    pub fn acquire(&self, python: Python<'_>, blocking: bool, timeout: Timeout) -> PyResult<bool> {
+    #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
+    pub fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
-            lock_deadline(blocking, timeout)?;
+            lock_deadline(blocking.0, timeout)?;
         }
         let mut call = ReentrantLockCall::new(self.owner(python));
-        Ok(wait(python, &self.raw, &mut call, || lock_deadline(blocking, timeout))?.is_some())
+        Ok(wait(python, &self.raw, &mut call, || lock_deadline(blocking.0, timeout))?.is_some())
     }
 
     #[inline]
@@ -102,11 +102,7 @@ impl RLock {
         Ok(self.raw.try_lock(self.owner(python)))
     }
 
-    pub fn _acquire_later(
-        slf: &Bound<'_, Self>,
-        scoped: bool,
-        timeout: Timeout,
-    ) -> PyResult<Waiting> {
+    pub fn _acquire_later(slf: &Bound<'_, Self>, scoped: bool, timeout: Timeout) -> PyResult<Waiting> {
         let _ = scoped;
         let python = slf.py();
         let call = ReentrantLockCall::new(slf.get().owner(python));

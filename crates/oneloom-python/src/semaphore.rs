@@ -4,7 +4,7 @@ use oneloom_sync::raw::{AcquireCall, OverRelease, RawSemaphore};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::arguments::{Timeout, lenient_deadline, name};
+use crate::arguments::{Timeout, Truth, lenient_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::port;
@@ -41,12 +41,12 @@ impl Semaphore {
         Self::with(value, false, name)
     }
 
-    #[pyo3(signature = (blocking=true, timeout=None))]
-    fn acquire(&self, python: Python<'_>, blocking: bool, timeout: Timeout) -> PyResult<bool> {
-        if !blocking && timeout.is_some() {
+    #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
+    fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
+        if !blocking.0 && timeout.is_some() {
             return Err(PyValueError::new_err("can't specify timeout for non-blocking acquire"));
         }
-        let timeout = if blocking { timeout } else { Some(0.0) };
+        let timeout = if blocking.0 { timeout } else { Some(0.0) };
         Ok(wait(python, &self.raw, &mut AcquireCall, || Ok(lenient_deadline(timeout)))?.is_some())
     }
 

@@ -65,7 +65,8 @@ fn start() -> PyResult<()> {
     BELL.store(bell.as_raw_fd(), Ordering::Relaxed);
     STARTED.store(true, Ordering::Relaxed);
     let everything = blocked_signals();
-    let thread = std::thread::Builder::new().name("oneloom-dump".into()).spawn(move || answer(bell.into_raw_fd()));
+    let thread =
+        std::thread::Builder::new().name("oneloom-dump".into()).spawn(move || answer(bell.into_raw_fd()));
     restore_signals(&everything);
     thread.map_err(|error| PyOSError::new_err(error.to_string()))?;
     PROCESS.store(fork::generation(), Ordering::Relaxed);

@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 
 use oneloom_wait::graph::Deadlock;
 use oneloom_wait::wait::{Call, Handle, Primitive, Waiting as CallFuture};
+use pyo3::PyClass;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
-use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
 
@@ -165,7 +165,8 @@ impl Waiting {
         H: Handle<Primitive = C::Primitive> + Send + 'static,
         C: Call + Send + 'static,
     {
-        let word = |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
+        let word =
+            |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
         let yes = move |python: Python<'_>, output| Ok(word(python, finish(output)));
         Self::new(python, handle, call, timeout, yes, move |python| Ok(word(python, false)))
     }
@@ -242,7 +243,8 @@ impl Waiting {
             && let Some((delay, callback)) = this.alarm(python)
         {
             let callback = slf.getattr(callback)?;
-            let timer = this.running.call_method1(python, intern!(python, "call_later"), (delay, callback))?;
+            let timer =
+                this.running.call_method1(python, intern!(python, "call_later"), (delay, callback))?;
             this.timer = Some(timer);
         }
         future.setattr(python, intern!(python, "_asyncio_future_blocking"), true)?;

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 use oneloom_wait::atomic::{AtomicUsize, Ordering};
 use oneloom_wait::gate::{AfterFork, Gate, Inside};
@@ -193,8 +194,10 @@ pub struct RawQueue<S: Store> {
     state: Gate<QueueState<S>>,
     /// How many items a look from outside the gate would find; for spinning and for `len`.
     length: AtomicUsize,
-    name: Name,
-    maxsize: usize,
+    /// Given once: at once, or by an embedding whose objects are named after they are made.
+    name: OnceLock<Name>,
+    /// Outside the gate for those who only look; changed inside.
+    maxsize: AtomicUsize,
 }
 
 /// The queue was shut down.
@@ -234,7 +237,9 @@ impl<S: Store> RawQueue<S> {
             maxsize,
             phase: Phase::Open,
         };
-        Self { state: Gate::new(state), length: AtomicUsize::new(0), name, maxsize }
+        let queue = Self { state: Gate::new(state), length: AtomicUsize::new(0), name: OnceLock::new(), maxsize: AtomicUsize::new(maxsize) };
+        queue.set_name(name);
+        queue
     }
 
     /// Enters, and notes the length when it leaves.
@@ -255,7 +260,27 @@ impl<S: Store> RawQueue<S> {
 
     /// Up to how many items it takes, 0 for any number.
     pub fn maxsize(&self) -> usize {
-        self.maxsize
+        self.maxsize.load(Ordering::Relaxed)
+    }
+
+    /// Changes up to how many items it takes. Items beyond that stay; new places are offered to those who wait.
+    pub fn set_maxsize(&self, maxsize: usize) {
+        let mut wakes = Wakes::new();
+        let mut state = self.state.enter();
+        state.maxsize = maxsize;
+        self.maxsize.store(maxsize, Ordering::Relaxed);
+        // As many offers as there are places and waiters; each woken one looks for itself.
+        let mut places = if maxsize == 0 { usize::MAX } else { maxsize.saturating_sub(state.store.len()) };
+        while places > 0 && state.has_place() && !state.putters.waiters.is_empty() {
+            state.offer_place(&mut wakes);
+            places -= 1;
+        }
+    }
+
+    /// Whether a look from outside the gate finds a free place.
+    fn seems_to_have_place(&self) -> bool {
+        let maxsize = self.maxsize();
+        maxsize == 0 || self.len() < maxsize
     }
 
     /// How many items were put and not yet reported done.
@@ -270,7 +295,15 @@ impl<S: Store> RawQueue<S> {
 
     /// The name it was given.
     pub fn given_name(&self) -> Option<&str> {
-        self.name.get()
+        self.name.get().and_then(Name::get)
+    }
+
+    /// Names the queue, if it has no name yet.
+    pub fn set_name(&self, name: Name) {
+        if name.get().is_some() {
+            // A second name is refused: reports may know it by the first already.
+            let _ = self.name.set(name);
+        }
     }
 
     /// Reports one item as done.
@@ -413,7 +446,7 @@ impl<S: Store> Resource for RawQueue<S> {
     }
 
     fn name(&self) -> Option<&str> {
-        self.name.get()
+        self.given_name()
     }
 }
 
@@ -454,7 +487,7 @@ impl<S: Store> Call for PutCall<S> {
     }
 
     fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
-        queue.maxsize == 0 || queue.len() < queue.maxsize
+        queue.seems_to_have_place()
     }
 
     #[inline]
@@ -532,7 +565,7 @@ impl<S: Store> Call for ReserveCall<S> {
     }
 
     fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
-        queue.maxsize == 0 || queue.len() < queue.maxsize
+        queue.seems_to_have_place()
     }
 
     fn attempt(&mut self, queue: &RawQueue<S>) -> Option<Self::Output> {
