@@ -150,13 +150,7 @@ impl<F: FnMut() -> bool> Call for NotifiedCall<F> {
         Some(())
     }
 
-    fn withdraw(
-        &mut self,
-        _condvar: &RawCondvar,
-        line: &mut Line,
-        notice: Notice,
-        wakes: &mut Wakes,
-    ) {
+    fn withdraw(&mut self, _condvar: &RawCondvar, line: &mut Line, notice: Notice, wakes: &mut Wakes) {
         line.count_withdrawal();
         if let Notice::Granted(_) = notice {
             line.grant_first(0, wakes);

@@ -53,8 +53,7 @@ impl RawEvent {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & PARKED == 0 {
             // Also where it is set already: those who wait later shall see what this caller did before.
-            match self.state.compare_exchange_weak(state, SET, Ordering::Release, Ordering::Relaxed)
-            {
+            match self.state.compare_exchange_weak(state, SET, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => state = now,
             }
@@ -133,12 +132,7 @@ impl Call for EventCall {
         event.is_set().then_some(())
     }
 
-    fn attempt_or_enlist(
-        &mut self,
-        event: &RawEvent,
-        line: &mut Line,
-        _wakes: &mut Wakes,
-    ) -> Option<()> {
+    fn attempt_or_enlist(&mut self, event: &RawEvent, line: &mut Line, _wakes: &mut Wakes) -> Option<()> {
         let mut state = event.state.load(Ordering::Acquire);
         while state & SET == 0 {
             match event.state.compare_exchange_weak(

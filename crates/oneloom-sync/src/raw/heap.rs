@@ -88,10 +88,7 @@ impl<T> Heap<T> {
     }
 
     /// Where the last item belongs once the first has gone and everything above that place has moved up.
-    fn place_of_last<E>(
-        &self,
-        mut less: impl FnMut(&T, &T) -> Result<bool, E>,
-    ) -> Result<usize, E> {
+    fn place_of_last<E>(&self, mut less: impl FnMut(&T, &T) -> Result<bool, E>) -> Result<usize, E> {
         let Some((last, rest)) = self.0.split_last() else { return Ok(0) };
         let mut place = 0;
         loop {
@@ -99,8 +96,7 @@ impl<T> Heap<T> {
             if left >= rest.len() {
                 break;
             }
-            place =
-                if right < rest.len() && !less(&rest[left], &rest[right])? { right } else { left };
+            place = if right < rest.len() && !less(&rest[left], &rest[right])? { right } else { left };
         }
         while place > 0 && less(last, &rest[place])? {
             place = parent(place);
@@ -126,9 +122,7 @@ mod tests {
     fn numbers(seed: u64) -> impl Iterator<Item = u32> {
         let mut state = seed;
         std::iter::repeat_with(move || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as u32 % 50
         })
     }
@@ -207,12 +201,10 @@ mod tests {
             heap.push(item, less).unwrap();
         }
         let before = heap.items().to_vec();
-        let panics =
-            |_: &u32, _: &u32| -> Result<bool, ()> { std::panic::resume_unwind(Box::new(())) };
+        let panics = |_: &u32, _: &u32| -> Result<bool, ()> { std::panic::resume_unwind(Box::new(())) };
         let popped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| heap.pop(panics)));
         assert!(popped.is_err());
-        let pushed =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| heap.push(4, panics)));
+        let pushed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| heap.push(4, panics)));
         assert!(pushed.is_err());
         assert_eq!(heap.items(), before);
     }

@@ -50,8 +50,7 @@ impl RawOnce {
 
     /// Who will finish it, if that was said.
     pub fn owner(&self) -> Option<Owner> {
-        Some(Owner::from_bits(self.owner.load(Ordering::Relaxed)))
-            .filter(|owner| owner.is_somebody())
+        Some(Owner::from_bits(self.owner.load(Ordering::Relaxed))).filter(|owner| owner.is_somebody())
     }
 
     /// Claims the right to finish it. True once.
@@ -138,12 +137,7 @@ impl Call for DoneCall {
         self.0.attempt(&once.event)
     }
 
-    fn attempt_or_enlist(
-        &mut self,
-        once: &RawOnce,
-        line: &mut Line,
-        wakes: &mut Wakes,
-    ) -> Option<()> {
+    fn attempt_or_enlist(&mut self, once: &RawOnce, line: &mut Line, wakes: &mut Wakes) -> Option<()> {
         self.0.attempt_or_enlist(&once.event, line, wakes)
     }
 

@@ -141,9 +141,7 @@ impl<T: Send> RawPriorityQueue<T> {
             return Some(Err(Reentered));
         }
         owner::confirm_after_fork();
-        if owner::registry().standing(holder) != Standing::Ended
-            || !self.order.inherit(holder, owner)
-        {
+        if owner::registry().standing(holder) != Standing::Ended || !self.order.inherit(holder, owner) {
             return None;
         }
         self.begin_anew();
@@ -348,13 +346,7 @@ impl<T: Send> Call for SortCall<T> {
         self.inner().granted(&queue.order, token).map(Ok)
     }
 
-    fn withdraw(
-        &mut self,
-        queue: &RawPriorityQueue<T>,
-        line: &mut Line,
-        notice: Notice,
-        wakes: &mut Wakes,
-    ) {
+    fn withdraw(&mut self, queue: &RawPriorityQueue<T>, line: &mut Line, notice: Notice, wakes: &mut Wakes) {
         self.inner().withdraw(&queue.order, line, notice, wakes);
     }
 }

@@ -233,13 +233,7 @@ impl Call for ReentrantLockCall {
         Some(())
     }
 
-    fn withdraw(
-        &mut self,
-        mutex: &RawReentrantMutex,
-        line: &mut Line,
-        notice: Notice,
-        wakes: &mut Wakes,
-    ) {
+    fn withdraw(&mut self, mutex: &RawReentrantMutex, line: &mut Line, notice: Notice, wakes: &mut Wakes) {
         self.inner().withdraw(&mutex.mutex, line, notice, wakes);
     }
 }

@@ -86,12 +86,7 @@ impl RawSemaphore {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & PARKED == 0 {
             let next = self.total(state, permits)? << PERMIT_SHIFT;
-            match self.state.compare_exchange_weak(
-                state,
-                next,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            match self.state.compare_exchange_weak(state, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => state = now,
             }
@@ -122,22 +117,14 @@ impl RawSemaphore {
         loop {
             let total = self.total(state, permits)? - handed as u64;
             let next = total << PERMIT_SHIFT | remain;
-            match self.state.compare_exchange_weak(
-                state,
-                next,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            match self.state.compare_exchange_weak(state, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => state = now,
             }
         }
         for place in 0..reach {
-            let told = if place < handed {
-                line.grant_first(0, wakes)
-            } else {
-                line.waiters.wake_first(wakes)
-            };
+            let told =
+                if place < handed { line.grant_first(0, wakes) } else { line.waiters.wake_first(wakes) };
             if !told {
                 break;
             }
@@ -217,12 +204,7 @@ impl Call for AcquireCall {
         loop {
             let free = state >= PERMIT;
             let next = if free { state - PERMIT } else { state | PARKED };
-            match semaphore.state.compare_exchange_weak(
-                state,
-                next,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
+            match semaphore.state.compare_exchange_weak(state, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) if free => return Some(()),
                 Ok(_) => {
                     line.count_wait();
@@ -237,13 +219,7 @@ impl Call for AcquireCall {
         Some(())
     }
 
-    fn withdraw(
-        &mut self,
-        semaphore: &RawSemaphore,
-        line: &mut Line,
-        notice: Notice,
-        wakes: &mut Wakes,
-    ) {
+    fn withdraw(&mut self, semaphore: &RawSemaphore, line: &mut Line, notice: Notice, wakes: &mut Wakes) {
         line.count_withdrawal();
         if let Notice::Granted(_) = notice {
             // Somebody may have released without ever acquiring, so that the permit does not fit any more.
