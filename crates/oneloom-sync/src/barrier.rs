@@ -96,10 +96,7 @@ impl Barrier {
 
     fn make(parties: u32, name: Name) -> Self {
         let most = RawBarrier::MAXIMUM;
-        assert!(
-            (1..=most).contains(&parties),
-            "a barrier is for 1 to {most} parties, not for {parties}"
-        );
+        assert!((1..=most).contains(&parties), "a barrier is for 1 to {most} parties, not for {parties}");
         Self { raw: RawBarrier::new(parties, name) }
     }
 

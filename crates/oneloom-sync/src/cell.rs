@@ -17,9 +17,7 @@ use oneloom_wait::owner::{self, Owner};
 use oneloom_wait::wait::Waiting;
 
 use crate::environment;
-use crate::raw::{
-    DoneCall, LockCall, Name, RawMutex, RawOnce, RawReentrantMutex, ReentrantLockCall,
-};
+use crate::raw::{DoneCall, LockCall, Name, RawMutex, RawOnce, RawReentrantMutex, ReentrantLockCall};
 use crate::statistics::Statistics;
 
 /// Data beside the lock `L`.
@@ -71,10 +69,7 @@ impl<T: ?Sized> Guarded<RawMutex, T> {
         self.lock.try_lock(owner, true).then(|| Hold::acquired(self, owner))
     }
 
-    pub(crate) fn lock_timeout(
-        &self,
-        timeout: Duration,
-    ) -> Option<Hold<'_, RawMutex, T, OfThread>> {
+    pub(crate) fn lock_timeout(&self, timeout: Duration) -> Option<Hold<'_, RawMutex, T, OfThread>> {
         let owner = owner::current();
         environment::wait_for(&self.lock, &mut LockCall { owner, scoped: true }, timeout)
             .map(|()| Hold::acquired(self, owner))
@@ -127,10 +122,7 @@ impl<T: ?Sized> Guarded<RawReentrantMutex, T> {
         self.lock.try_lock(owner).then(|| Hold::acquired(self, owner))
     }
 
-    pub(crate) fn lock_timeout(
-        &self,
-        timeout: Duration,
-    ) -> Option<Hold<'_, RawReentrantMutex, T, OfThread>> {
+    pub(crate) fn lock_timeout(&self, timeout: Duration) -> Option<Hold<'_, RawReentrantMutex, T, OfThread>> {
         let owner = owner::current();
         environment::wait_for(&self.lock, &mut ReentrantLockCall::new(owner), timeout)
             .map(|()| Hold::acquired(self, owner))

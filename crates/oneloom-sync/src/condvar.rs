@@ -233,10 +233,7 @@ impl Condvar {
     /// futures_lite::future::zip(walk, switch).await;
     /// # });
     /// ```
-    pub async fn wait_async<'a, T: ?Sized>(
-        &self,
-        guard: AsyncMutexGuard<'a, T>,
-    ) -> AsyncMutexGuard<'a, T> {
+    pub async fn wait_async<'a, T: ?Sized>(&self, guard: AsyncMutexGuard<'a, T>) -> AsyncMutexGuard<'a, T> {
         let mut interval = Interval::new(guard.hold);
         Waiting::new(&self.raw, NotifiedCall::new(|| interval.let_go())).await;
         let unused = Unused(&self.raw);

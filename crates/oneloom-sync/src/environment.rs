@@ -50,13 +50,9 @@ fn refuse(stop: &Stop) -> ! {
         unreachable!("a wait without a deadline and without interruptions")
     };
     let remedy = match deadlock.steps.len() {
-        _ if deadlock.holder_ended => {
-            "a guard was leaked (mem::forget): nobody can release it any more"
-        }
+        _ if deadlock.holder_ended => "a guard was leaked (mem::forget): nobody can release it any more",
         1 => "drop the guard before locking again, or use a ReentrantMutex",
-        _ => {
-            "take the locks in the same order everywhere, or wait with a _timeout call, which gives up"
-        }
+        _ => "take the locks in the same order everywhere, or wait with a _timeout call, which gives up",
     };
     panic!("{}\n  help: {remedy}", describe(deadlock))
 }

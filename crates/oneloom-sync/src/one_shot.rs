@@ -213,9 +213,7 @@ impl<T> fmt::Debug for AlreadySet<T> {
 
 impl<T> fmt::Display for AlreadySet<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(
-            "the cell has a value already: a OneShot is set once, a Queue takes many values",
-        )
+        formatter.write_str("the cell has a value already: a OneShot is set once, a Queue takes many values")
     }
 }
 

@@ -282,10 +282,7 @@ impl<S: Store> QueueOf<S> {
     pub fn task_done(&self) {
         if self.raw.task_done().is_err() {
             let name = self.name().unwrap_or("without a name");
-            panic!(
-                "task_done() on the {} {name}: once for each item that was put, no more",
-                S::KIND
-            );
+            panic!("task_done() on the {} {name}: once for each item that was put, no more", S::KIND);
         }
     }
 
@@ -438,7 +435,8 @@ impl<S: Store> QueueOf<S> {
     }
 }
 
-fn checked(bound: Option<usize>) -> usize {
+/// The bound as the state machine wants it: 0 is any number.
+pub(crate) fn checked(bound: Option<usize>) -> usize {
     assert_ne!(
         bound,
         Some(0),
@@ -482,23 +480,27 @@ impl<S: Store> Default for QueueOf<S> {
 /// Shows the state and who waits, not the items.
 impl<S: Store> fmt::Debug for QueueOf<S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = formatter.debug_struct(S::KIND);
-        if let Some(name) = self.name() {
-            fields.field("name", &name);
-        }
-        fields.field("len", &self.len());
-        if let Some(bound) = self.bound() {
-            fields.field("bound", &bound);
-        }
-        let statistics = self.statistics();
-        fields
-            .field("shut_down", &self.is_shut_down())
-            .field("unfinished", &self.unfinished())
-            .field("waiting_getters", &statistics.waiting_getters)
-            .field("waiting_putters", &statistics.waiting_putters)
-            .field("waiting_joiners", &statistics.waiting_joiners)
-            .finish()
+        show(&self.raw, formatter)
     }
+}
+
+pub(crate) fn show<S: Store>(raw: &RawQueue<S>, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut fields = formatter.debug_struct(S::KIND);
+    if let Some(name) = raw.given_name() {
+        fields.field("name", &name);
+    }
+    fields.field("len", &raw.len());
+    if raw.maxsize() != 0 {
+        fields.field("bound", &raw.maxsize());
+    }
+    let statistics = raw.statistics();
+    fields
+        .field("shut_down", &raw.is_shut_down())
+        .field("unfinished", &raw.unfinished())
+        .field("waiting_getters", &statistics.waiting_getters)
+        .field("waiting_putters", &statistics.waiting_putters)
+        .field("waiting_joiners", &statistics.waiting_joiners)
+        .finish()
 }
 
 /// Takes items out of a queue until it is shut down and empty.

@@ -112,7 +112,9 @@ impl<T> fmt::Display for PutError<T> {
 impl fmt::Display for GetError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Empty => "the queue stayed empty: wait longer, or let producers call shutdown() when they are done",
+            Self::Empty => {
+                "the queue stayed empty: wait longer, or let producers call shutdown() when they are done"
+            }
             Self::ShutDown => SHUT_DOWN,
         })
     }

@@ -169,9 +169,6 @@ impl<T: Send> fmt::Debug for SimpleQueue<T> {
         if let Some(name) = self.name() {
             fields.field("name", &name);
         }
-        fields
-            .field("len", &self.len())
-            .field("waiting_getters", &self.statistics().waiting_getters)
-            .finish()
+        fields.field("len", &self.len()).field("waiting_getters", &self.statistics().waiting_getters).finish()
     }
 }
