@@ -35,16 +35,17 @@ demo: $(VENV)/.extension ## Build in release and run the main job: one page of o
 test: test-rust test-models test-python ## Build what the tests need, then run every test
 
 test-rust: ## The Rust crates' unit, integration and documentation tests
-	cargo test --locked $(RUST_TESTED)
+	cargo test --locked --no-fail-fast $(RUST_TESTED)
 
 test-models: ## The loom models (every interleaving) and the shuttle runs (random ones, seeds printed)
 	$(call run_models,loom)
 	$(call run_models,shuttle)
 
-# $(1): loom or shuttle; both are a cfg, a prefix of test files, and a build of their own.
+# $(1): loom or shuttle; both are a cfg, a prefix of test files, and a build of their own. One model at a time: each run of
+# a model must be repeatable, and what the process keeps (the clock, the verdicts) is not part of the model.
 define run_models
 	@test -n "$(call model_crates,$(1))" || { echo 'error: there are no $(1) models (crates/*/tests/$(1)_*.rs)' >&2; exit 1; }
-	$(MODELS_PROFILE) RUSTFLAGS='--cfg $(1)' cargo test --locked --release --target-dir $(TARGET)/$(1) \
+	$(MODELS_PROFILE) RUST_TEST_THREADS=1 RUSTFLAGS='--cfg $(1)' cargo test --locked --no-fail-fast --release --target-dir $(TARGET)/$(1) \
 		$(call model_crates,$(1)) --test '$(1)_*'
 endef
 
