@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading as _original
+import warnings
 from threading import (
     TIMEOUT_MAX,
     BrokenBarrierError,
@@ -47,6 +48,23 @@ if sys.version_info >= (3, 12):
     from threading import setprofile_all_threads, settrace_all_threads
 
     __all__ += ["setprofile_all_threads", "settrace_all_threads"]
+
+
+def _is_set(self: Event) -> bool:
+    """Deprecated in Python 3.10; old programs still call it."""
+    warnings.warn("isSet() is deprecated, use is_set() instead", DeprecationWarning, stacklevel=2)
+    return self.is_set()
+
+
+def _notify_all(self: Condition) -> None:
+    """Deprecated in Python 3.10; old programs still call it."""
+    warnings.warn("notifyAll() is deprecated, use notify_all() instead", DeprecationWarning, stacklevel=2)
+    self.notify_all()
+
+
+if not TYPE_CHECKING:
+    Event.isSet = _is_set
+    Condition.notifyAll = _notify_all
 
 
 class Timer(_original.Timer, Thread):

@@ -7,7 +7,9 @@ def attempt(label, call):
     try:
         print(label, call())
     except Exception as error:
-        print(label, type(error).__module__, type(error).__name__, error)
+        # After the standard text oneloom may go on to say more.
+        text = str(error).partition(":")[0].partition(",")[0]
+        print(label, type(error).__module__, type(error).__name__, text)
 
 
 attempt("lock", threading.Lock().release)
