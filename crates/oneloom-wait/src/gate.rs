@@ -4,18 +4,23 @@
 //! interpreter. It notices forks: the first to pass it in a child is told to forget the parent's waiters,
 //! and, where another thread was inside at the fork, to reset what that thread was changing.
 //!
+//! Leaving is one plain store: nobody is woken, and so nobody has to be looked for. Whoever finds the gate shut
+//! looks again, gives its core away, and in the end sleeps for a moment; that far it only comes where the
+//! holder lost its core inside. To wake a sleeper, every leaving would have to be a read-modify-write, and
+//! passing the gate is half of what a queue's put costs.
+//!
 //! The word, bit by bit:
 //!
 //! | bits | name | set by | cleared by |
 //! |---|---|---|---|
 //! | 0 | `LOCKED` | whoever enters | the same thread when it leaves |
-//! | 1 | `SLEEPERS` | a thread about to sleep for the gate | the thread that leaves, which wakes one |
+//! | 1 | `SLEEPERS`, in models only, whose time does not pass | a thread about to sleep for the gate | the thread that leaves, which wakes all |
 //! | 2.. | fork generation | whoever enters first in a process; 0 means never entered | |
 
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
-use crate::atomic::{MutPtr, Ordering, UnsafeCell, spin_loop, yield_now};
+use crate::atomic::{MutPtr, Ordering, UnsafeCell};
 use crate::clock::Deadline;
 use crate::fork;
 use crate::word::{Scope, Word};
@@ -23,13 +28,6 @@ use crate::word::{Scope, Word};
 const LOCKED: u32 = 1;
 const SLEEPERS: u32 = 1 << 1;
 const GENERATION_SHIFT: u32 = 2;
-
-/// How often to look again before sleeping. A gate is held for so short that more than this means that
-/// its holder lost its core.
-#[cfg(not(any(loom, shuttle)))]
-const SPINS: u32 = 40;
-#[cfg(any(loom, shuttle))]
-const SPINS: u32 = 0;
 
 /// What stands behind a [`Gate`] and has to survive a fork.
 pub trait AfterFork {
@@ -64,11 +62,7 @@ impl<T: AfterFork> Gate<T> {
     #[inline]
     pub fn enter(&self) -> Inside<'_, T> {
         let open = fork::generation() << GENERATION_SHIFT;
-        if self
-            .word
-            .compare_exchange(open, open | LOCKED, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
+        if self.word.compare_exchange(open, open | LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.enter_slowly(open);
         }
         Inside { gate: self, open, value: ManuallyDrop::new(self.value.get_mut()) }
@@ -76,39 +70,102 @@ impl<T: AfterFork> Gate<T> {
 
     #[cold]
     fn enter_slowly(&self, open: u32) {
-        let mut spins = 0;
-        // Once it has slept, a thread can't know whether others still sleep, so it enters as if they do.
-        let mut sleepers = 0;
+        let mut patience = shut::Patience::new();
         loop {
             let seen = self.word.load(Ordering::Relaxed);
             let current = seen & !(LOCKED | SLEEPERS) == open;
-            if !current || seen & LOCKED == 0 {
-                let entered = open | LOCKED | sleepers | if current { seen & SLEEPERS } else { 0 };
-                if self
-                    .word
-                    .compare_exchange(seen, entered, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
-                {
-                    if !current && seen >> GENERATION_SHIFT != 0 {
-                        let value = self.value.get_mut();
-                        // SAFETY: this thread has just entered.
-                        unsafe { value.deref() }.after_fork(seen & LOCKED != 0);
-                    }
-                    return;
-                }
-            } else if spins < SPINS {
-                spins += 1;
-                // Every few looks give the core away: the holder may need this very one.
-                if spins.is_multiple_of(8) { yield_now() } else { spin_loop() }
-            } else if seen & SLEEPERS != 0
-                || self
-                    .word
-                    .compare_exchange(seen, seen | SLEEPERS, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
-            {
-                sleepers = SLEEPERS;
-                self.word.wait(seen | SLEEPERS, Deadline::Never, Scope::Private);
+            if current && seen & LOCKED != 0 {
+                patience.wait(&self.word, seen);
+                continue;
             }
+            let entered =
+                self.word.compare_exchange(seen, open | LOCKED, Ordering::Acquire, Ordering::Relaxed);
+            if entered.is_ok() {
+                if !current && seen >> GENERATION_SHIFT != 0 {
+                    let value = self.value.get_mut();
+                    // SAFETY: this thread has just entered.
+                    unsafe { value.deref() }.after_fork(seen & LOCKED != 0);
+                }
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(not(any(loom, shuttle)))]
+mod shut {
+    use std::time::Duration;
+
+    use super::{Deadline, Ordering, Scope, Word};
+    use crate::atomic::{spin_loop, yield_now};
+
+    /// How often to look again before sleeping. A gate is held for so short that more than this means that
+    /// its holder lost its core.
+    const LOOKS: u32 = 40;
+    /// How long to sleep then, at first and at most.
+    const FIRST_PAUSE: Duration = Duration::from_micros(50);
+    const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+
+    /// Somebody in front of a shut gate.
+    pub struct Patience {
+        looks: u32,
+        pause: Duration,
+    }
+
+    impl Patience {
+        pub fn new() -> Self {
+            Self { looks: 0, pause: FIRST_PAUSE }
+        }
+
+        /// Lets time pass.
+        pub fn wait(&mut self, word: &Word, seen: u32) {
+            self.looks += 1;
+            if self.looks > LOOKS {
+                // Nobody wakes it: this is a sleep that ends by itself.
+                word.wait(seen, Deadline::after(Some(self.pause)), Scope::Private);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            } else if self.looks.is_multiple_of(8) {
+                // The holder may need this very core.
+                yield_now();
+            } else {
+                spin_loop();
+            }
+        }
+    }
+
+    #[inline]
+    pub fn open(word: &Word, open: u32) {
+        word.store(open, Ordering::Release);
+    }
+}
+
+/// In a model no sleep ends by itself, so here whoever sleeps says so, and is woken.
+#[cfg(any(loom, shuttle))]
+mod shut {
+    use super::{Deadline, Ordering, SLEEPERS, Scope, Word};
+
+    pub struct Patience;
+
+    impl Patience {
+        pub fn new() -> Self {
+            Self
+        }
+
+        pub fn wait(&mut self, word: &Word, seen: u32) {
+            let sleeps = seen | SLEEPERS;
+            if seen == sleeps
+                || word.compare_exchange(seen, sleeps, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            {
+                word.wait(sleeps, Deadline::Never, Scope::Private);
+            }
+        }
+    }
+
+    pub fn open(word: &Word, open: u32) {
+        // The handle first: once the word is open, its owner may free it.
+        let handle = word.handle();
+        if word.swap(open, Ordering::Release) & SLEEPERS != 0 {
+            handle.wake(u32::MAX, Scope::Private);
         }
     }
 }
@@ -143,10 +200,6 @@ impl<T: AfterFork> Drop for Inside<'_, T> {
     fn drop(&mut self) {
         // SAFETY: dropped once, here; loom wants the access to end before the gate opens.
         unsafe { ManuallyDrop::drop(&mut self.value) };
-        // The handle first: once the word is open, its owner may free it.
-        let handle = self.gate.word.handle();
-        if self.gate.word.swap(self.open, Ordering::Release) & SLEEPERS != 0 {
-            handle.wake(1, Scope::Private);
-        }
+        shut::open(&self.gate.word, self.open);
     }
 }
