@@ -59,32 +59,39 @@ impl Channel for Flume {
     }
 }
 
-/// Moves `count` items from `PAIRS` producers to as many consumers; the clock starts when all are ready.
+/// Moves `count` items from `PAIRS` producers to as many consumers. The clock runs from the moment when the first of them
+/// goes on after all were ready, which the first does itself, until the last item has arrived.
 fn transfer<C: Channel, const PAIRS: usize, const BOUNDED: bool>(count: u64) -> Duration {
     let channel = C::with_capacity(BOUNDED.then_some(BOUND));
-    let ready = Barrier::new(2 * PAIRS + 1);
+    let ready = Barrier::new(2 * PAIRS);
     let share = count / PAIRS as u64;
     thread::scope(|scope| {
-        for _ in 0..PAIRS {
-            scope.spawn(|| {
-                ready.wait();
-                (0..share).for_each(|item| channel.send(item));
-            });
-        }
+        let producers: Vec<_> = (0..PAIRS)
+            .map(|_| {
+                scope.spawn(|| {
+                    ready.wait();
+                    let start = Instant::now();
+                    (0..share).for_each(|item| channel.send(item));
+                    start
+                })
+            })
+            .collect();
         let consumers: Vec<_> = (0..PAIRS)
             .map(|_| {
                 scope.spawn(|| {
                     ready.wait();
-                    (0..share).map(|_| channel.receive()).sum::<u64>()
+                    let start = Instant::now();
+                    let sum = (0..share).map(|_| channel.receive()).sum::<u64>();
+                    (start, Instant::now(), sum)
                 })
             })
             .collect();
-        ready.wait();
-        let start = Instant::now();
-        let sum: u64 = consumers.into_iter().map(|consumer| consumer.join().unwrap()).sum();
-        let elapsed = start.elapsed();
+        let started = producers.into_iter().map(|producer| producer.join().unwrap()).min().unwrap();
+        let consumed: Vec<_> = consumers.into_iter().map(|consumer| consumer.join().unwrap()).collect();
+        let sum: u64 = consumed.iter().map(|(_, _, sum)| sum).sum();
         assert_eq!(sum, PAIRS as u64 * (0..share).sum::<u64>(), "an item was lost or doubled");
-        elapsed
+        let start = consumed.iter().map(|(start, _, _)| *start).chain([started]).min().unwrap();
+        consumed.iter().map(|(_, end, _)| *end).max().unwrap() - start
     })
 }
 
