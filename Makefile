@@ -75,17 +75,18 @@ stress: $(VENV)/.test-tools $(VENV)/.extension ## The tests that look for rare i
 sanitize: sanitize-thread sanitize-address ## ThreadSanitizer and AddressSanitizer over the Rust tests (nightly Rust)
 
 # $(1): the sanitizer, $(2): more flags. The standard library is built with the sanitizer, too: ThreadSanitizer would call
-# what it synchronises a race. So there is no suppressions file.
+# what it synchronises a race. So no race has to be suppressed.
 define run_sanitizer
 	@.ci/nightly '$(NIGHTLY)'
-	RUSTFLAGS='-Zsanitizer=$(1) $(2)' cargo +$(NIGHTLY) test --locked $(RUST_TESTED) --lib --tests \
-		-Zbuild-std --target $$(rustc -vV | sed -n 's/^host: //p') --target-dir $(TARGET)/sanitize-$(1)
+	RUSTFLAGS='-Zsanitizer=$(1) $(2)' ASAN_OPTIONS=allow_addr2line=1 LSAN_OPTIONS=suppressions=$(CURDIR)/.ci/leaks.txt \
+		cargo +$(NIGHTLY) test --locked --no-fail-fast $(RUST_TESTED) --lib --tests -Zbuild-std \
+		--target $$(rustc -vV | sed -n 's/^host: //p') --target-dir $(TARGET)/sanitize-$(1)
 endef
 
 sanitize-thread: # ThreadSanitizer does not model fences: the cfg makes each of them a read-modify-write.
 	$(call run_sanitizer,thread,--cfg oneloom_tsan)
 
-sanitize-address:
+sanitize-address: # addr2line comes with the C compiler and gives the names that .ci/leaks.txt is about.
 	$(call run_sanitizer,address,)
 
 wheel: $(VENV)/.build-tools ## One wheel for each CPython found (3.11 or newer), and the source archive, in dist/
