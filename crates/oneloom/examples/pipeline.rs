@@ -1,7 +1,7 @@
 //! A word count as a pipeline, over `oneloom::Queue` and over `std::sync::mpsc`: equal results, times side by side.
 //!
 //! ```text
-//! feed (a task)  --lines-->  find words (threads)  --words-->  count (a task)
+//! feed (a task)  --pages-->  find words (threads)  --words-->  count (a task)
 //! ```
 //!
 //! With oneloom the feeder and the counter are async tasks, the finders are threads, and all of them share two bounded
@@ -23,15 +23,18 @@ use futures_lite::future::zip;
 use oneloom::{Barrier, Queue};
 
 const FINDERS: usize = 2;
-const BOUND: usize = 1000;
+const BOUND: usize = 100;
+/// Lines that are handed over at a time.
+const PAGE: usize = 20;
 const ROUNDS: usize = 7;
 /// The smaller the corpus, the more often it is counted.
-const LINES: usize = 200_000;
+const LINES: usize = 400_000;
 
 type Counts<'a> = HashMap<&'a str, u64>;
 
-fn find_words(line: &str) -> Vec<&str> {
-    line.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect()
+fn find_words<'a>(page: &[&'a str]) -> Vec<&'a str> {
+    let words = |line: &&'a str| line.split(|letter: char| !letter.is_alphanumeric());
+    page.iter().flat_map(words).filter(|word| !word.is_empty()).collect()
 }
 
 fn add<'a>(counts: &mut Counts<'a>, words: Vec<&'a str>) {
@@ -41,23 +44,23 @@ fn add<'a>(counts: &mut Counts<'a>, words: Vec<&'a str>) {
 }
 
 fn with_oneloom<'a>(corpus: &[&'a str]) -> Counts<'a> {
-    let lines = Queue::with_name("lines", BOUND);
+    let pages = Queue::with_name("pages", BOUND);
     let words = Queue::with_name("words", BOUND);
     let finders_done = Barrier::new(FINDERS as u32);
 
     let find = || {
-        for line in &lines {
-            words.put(find_words(line)).expect("open until the last finder is done");
+        for page in &pages {
+            words.put(find_words(page)).expect("open until the last finder is done");
         }
         if finders_done.wait().expect("nobody breaks it").is_leader() {
             words.shutdown();
         }
     };
     let feed = async {
-        for line in corpus {
-            lines.put_async(*line).await.expect("open until all is fed");
+        for page in corpus.chunks(PAGE) {
+            pages.put_async(page).await.expect("open until all is fed");
         }
-        lines.shutdown();
+        pages.shutdown();
     };
     let count = async {
         let mut counts = Counts::new();
@@ -79,20 +82,20 @@ fn with_channels<'a>(corpus: &[&'a str]) -> Counts<'a> {
         let (words, all_words) = sync_channel(BOUND);
         let finders: Vec<_> = (0..FINDERS)
             .map(|_| {
-                let (lines, my_lines) = sync_channel::<&str>(BOUND / FINDERS);
+                let (pages, my_pages) = sync_channel::<&[&str]>(BOUND / FINDERS);
                 let words = words.clone();
                 scope.spawn(move || {
-                    for line in my_lines {
-                        words.send(find_words(line)).expect("the counter waits for the last finder");
+                    for page in my_pages {
+                        words.send(find_words(page)).expect("the counter waits for the last finder");
                     }
                 });
-                lines
+                pages
             })
             .collect();
         drop(words);
         scope.spawn(move || {
-            for (line, finder) in corpus.iter().zip((0..FINDERS).cycle()) {
-                finders[finder].send(line).expect("a finder waits for the last line");
+            for (page, finder) in corpus.chunks(PAGE).zip((0..FINDERS).cycle()) {
+                finders[finder].send(page).expect("a finder waits for the last page");
             }
         });
         let mut counts = Counts::new();
