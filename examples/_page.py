@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import TextIO
 
-WIDTH = 96
+WIDTH = 100
 STYLES = {"heading": "1;36", "strong": "1", "faint": "2", "good": "32", "bad": "1;31"}
 
 
@@ -38,7 +38,8 @@ def line(text: str = "", style: str | None = None) -> None:
 def quotation(lines: Iterable[str]) -> None:
     """What another program printed."""
     for text in lines:
-        print(styled(f"   | {text}".rstrip(), "faint"), flush=True)
+        for part in textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_long_words=False) or [""]:
+            print(styled(f"   | {part}".rstrip(), "faint"), flush=True)
 
 
 def plural(number: int, noun: str) -> str:

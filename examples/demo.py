@@ -15,16 +15,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import _page as page
 import word_count
 
-EXAMPLES = Path(__file__).resolve().parent
 PROGRAMS = {"python": [sys.executable], "python -m oneloom": [sys.executable, "-m", "oneloom"]}
+FOLDER = Path(__file__).resolve().parent.parent
+SURROUNDINGS: Any = {
+    "cwd": FOLDER,
+    # The user's own deadlock policy would make another program of each.
+    "env": {name: value for name, value in os.environ.items() if name != "ONELOOM_DEADLOCK"} | {"NO_COLOR": "1"},
+}
 LONGEST_ANSWER = 30.0  # seconds; the report of a suspected deadlock takes a few
 
 
@@ -43,9 +50,8 @@ def word_count_in_a_pipeline(rounds: int) -> None:
     pieces = [sum(1 for _ in corpus) for corpus in corpora]
     page.paragraph(
         f"A coroutine reads the source of Python's own standard library ({pieces[1]:,} files, {pieces[0]:,} lines), "
-        f"{word_count.THREADS} threads find the words, a coroutine counts them, with at most {word_count.LIMIT:,} "
-        "pieces on their way. The plain loop is the work itself: what the others take longer is the price of handing "
-        f"over. Seconds, median of {page.plural(rounds, 'round')}:"
+        f"{word_count.THREADS} threads find the words, a coroutine counts them. The plain loop is the work itself: "
+        f"what the others take longer is the price of handing over. Seconds, median of {page.plural(rounds, 'round')}:"
     )
 
     pipelines = word_count.PIPELINES
@@ -74,10 +80,10 @@ def word_count_in_a_pipeline(rounds: int) -> None:
     page.line()
     queues, by_hand, oneloom = (median(times[name][0]) for name in list(pipelines)[1:])
     page.paragraph(
-        f"Line by line, oneloom {compared(oneloom, queues)} the standard library's queues (SimpleQueue to the threads, "
-        "Semaphore as the limit, call_soon_threadsafe and asyncio.Queue back), and "
-        f"{compared(oneloom, by_hand)} a hand-over made for this one pipeline (a deque, one wake of the loop for each "
-        "burst). File by file there is little to hand over, so it matters little with what."
+        f"Line by line, oneloom {compared(oneloom, queues)} the standard library's queues (SimpleQueue one way, "
+        "call_soon_threadsafe into an asyncio.Queue back), and it "
+        f"{compared(oneloom, by_hand)} a hand-over made for this one pipeline. "
+        "File by file there is little to hand over."
     )
     common = ", ".join(f"{word} {times:,}" for word, times in answers[0].most_common(4))
     page.line(f"Equal results in every run: {answers[0].total():,} words, mostly {common}.", "good")
@@ -96,28 +102,21 @@ def lines_of_code(function: Callable[..., object]) -> int:
 
 @dataclass
 class Run:
-    """How a program ended; its output is what a terminal would show, errors included."""
-
     status: int
     seconds: float
     output: str
+    errors: str
 
 
 def run(launcher: list[str], program: str, deadline: float) -> Run:
     start = time.perf_counter()
-    command = [*launcher, str(EXAMPLES / program)]
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=deadline, env=environment()
+            [*launcher, f"examples/{program}"], capture_output=True, text=True, timeout=deadline, **SURROUNDINGS
         )
     except subprocess.TimeoutExpired as expired:
-        raise Difference(f"{program} did not end within {deadline:.0f} s; it printed {expired.output!r}") from None
-    return Run(done.returncode, time.perf_counter() - start, done.stdout)
-
-
-def environment() -> dict[str, str]:
-    # The user's own deadlock policy would make another program of it.
-    return {name: value for name, value in os.environ.items() if name != "ONELOOM_DEADLOCK"} | {"NO_COLOR": "1"}
+        raise Difference(f"{program} did not end within {deadline:.0f} s; it said {expired.stderr!r}") from None
+    return Run(done.returncode, time.perf_counter() - start, done.stdout, done.stderr)
 
 
 def unedited_program(rounds: int) -> None:
@@ -134,7 +133,7 @@ def unedited_program(rounds: int) -> None:
                 progress.advance()
     page.line()
     for name, finished in runs.items():
-        check(all(one.status == 0 for one in finished), f"{name} failed: {finished[-1].output}")
+        check(all(one.status == 0 and not one.errors for one in finished), f"{name}: {finished[-1].errors}")
         page.line(f"{name:20}{median(one.seconds for one in finished):6.2f} s   {finished[0].output.strip()}")
     page.line()
     check(len({one.output for finished in runs.values() for one in finished}) == 1, "the outputs differ")
@@ -144,9 +143,7 @@ def unedited_program(rounds: int) -> None:
 
 def two_locks(patience: float) -> None:
     page.heading("3  A deadlock answers")
-    page.paragraph(
-        "examples/two_locks.py takes two threading.Locks in opposite order from two threads, which can't end well."
-    )
+    page.line("Two threads of examples/two_locks.py take two threading.Locks in opposite order.")
     page.line()
     page.line("$ python examples/two_locks.py", "strong")
     output, state = watch_it_hang(patience)
@@ -157,23 +154,40 @@ def two_locks(patience: float) -> None:
     page.line("$ python -m oneloom examples/two_locks.py", "strong")
     with page.Progress("waiting for the answer"):
         answered = run(PROGRAMS["python -m oneloom"], "two_locks.py", LONGEST_ANSWER)
-    page.quotation(answered.output.splitlines())
-    check("DeadlockError" in answered.output, "no DeadlockError was raised under oneloom")
+    first, *rest = answered.output.splitlines() or [""]
+    page.quotation(without_paths(chain([first], without_stacks(answered.errors.splitlines()), rest)))
+    check("DeadlockError" in answered.errors, "no DeadlockError was raised under oneloom")
     check(answered.status == 0 and "both are done" in answered.output, "the program did not end as it should")
     page.line(f"It was told why, and ended by itself after {answered.seconds:.1f} s.", "good")
 
     page.line()
     page.line("$ python examples/deadlock_report.py    # the same with oneloom.Lock", "strong")
     told = run(PROGRAMS["python"], "deadlock_report.py", LONGEST_ANSWER)
-    page.quotation(text for text in told.output.splitlines() if text)
-    check(told.status == 0 and "was told after" in told.output, f"no DeadlockError from oneloom.Lock: {told.output}")
+    page.quotation(without_paths(text for text in told.output.splitlines() if text))
+    check(told.status == 0 and "was told after" in told.output, f"no DeadlockError from oneloom.Lock: {told.errors}")
     page.line("What `with` took nobody else can release: the deadlock is certain, so the answer is immediate.", "good")
+
+
+def without_paths(lines: Iterable[str]) -> Iterator[str]:
+    return (line.replace(f"{FOLDER}{os.sep}", "") for line in lines)
+
+
+def without_stacks(lines: Iterable[str]) -> Iterator[str]:
+    """A traceback's frames are the lines between its first one and the error: three dots stand for them."""
+    in_stack = False
+    for line in lines:
+        if in_stack and not line.startswith("  "):
+            yield "  ..."
+            in_stack = False
+        if not in_stack:
+            yield line
+        in_stack = in_stack or line.startswith("Traceback (most recent call last):")
 
 
 def watch_it_hang(patience: float) -> tuple[str, str]:
     """Run the two-lock program under plain Python for `patience` seconds, then kill it: what it printed and did."""
-    program = [*PROGRAMS["python"], str(EXAMPLES / "two_locks.py")]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+    command = [*PROGRAMS["python"], "examples/two_locks.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **SURROUNDINGS) as process:
         try:
             with page.Progress("is it going to end?", 100) as progress:
                 for _ in range(100):
