@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import inspect
+import pickle
 import queue
 import sys
 import threading
@@ -66,6 +67,13 @@ def test_module_and_its_classes_explain_themselves(name):
     assert drop_in.__doc__
     for public in OURS[name]:
         assert getattr(drop_in, public).__doc__, public
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_classes_are_found_by_pickle(name):
+    _, drop_in = pair(name)
+    for public in OURS[name]:
+        assert pickle.loads(pickle.dumps(getattr(drop_in, public))) is getattr(drop_in, public)
 
 
 def test_exceptions_are_the_standard_ones():
@@ -148,6 +156,14 @@ def test_trace_functions_are_shared():
         assert threading.gettrace() is oneloom.threading.gettrace() is trace
     finally:
         threading.settrace(previous)
+
+
+def test_deprecated_names_still_work():
+    event, condition = oneloom.threading.Event(), oneloom.threading.Condition()
+    with pytest.deprecated_call(match="is_set"):
+        assert event.isSet() is False
+    with pytest.deprecated_call(match="notify_all"), condition:
+        condition.notifyAll()
 
 
 def test_condition_without_a_lock_has_a_reentrant_one():

@@ -189,8 +189,8 @@ def test_interpreter_options_keep_their_meaning(options, program):
 def test_children_of_multiprocessing_inherit_oneloom(method):
     status, out, errors = run(["-m", "oneloom", "children.py", method])
     assert (status, errors) == (0, b"")
-    assert b"['oneloom', 'oneloom', 'oneloom.asyncio'] oneloom" in out
-    assert b"[1, 2, 3] 0" in out
+    assert b"['oneloom', 'oneloom', 'oneloom.asyncio'] oneloom.threading" in out
+    assert b"[1, 2, 3] 0\nmanaged 0 0 True\n" in out
 
 
 def test_standard_modules_are_replaced_whenever_they_are_imported():

@@ -62,6 +62,10 @@ def _notify_all(self: Condition) -> None:
     self.notify_all()
 
 
+for _class in (Condition, Lock, RLock):
+    # The top level has others under these names, and pickle looks classes up by name.
+    _class.__module__ = __name__
+
 if not TYPE_CHECKING:
     Event.isSet = _is_set
     Condition.notifyAll = _notify_all

@@ -28,3 +28,8 @@ if __name__ == "__main__":
     child.join()
     with context.Pool(2) as pool:
         print(pool.map(abs, [-1, -2, -3]), child.exitcode)
+    with context.Manager() as manager:
+        jobs, lock, barrier = manager.Queue(), manager.Lock(), manager.Barrier(1)
+        with lock:
+            jobs.put("managed")
+        print(jobs.get(), barrier.wait(), context.Barrier(1).wait(), context.Lock().acquire())

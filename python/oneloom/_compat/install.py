@@ -5,6 +5,7 @@ Only `python -m oneloom` does this; importing oneloom changes nothing.
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import sys
 from importlib.machinery import ModuleSpec
@@ -12,14 +13,18 @@ from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 # asyncio.locks and asyncio.queues come with asyncio: the same class by either name.
 REPLACED = ("threading", "queue", "asyncio")
 SUBMODULES = {"asyncio": ("locks", "queues")}
 
-_CHILDREN = {"from multiprocessing.spawn import ", "from multiprocessing.forkserver import "}
+# Modules that go on importing the originals: multiprocessing's Barrier is threading's with other insides.
+ON_ORIGINALS = ("multiprocessing.synchronize",)
+
+_CHILDREN = ("from multiprocessing.spawn import ", "from multiprocessing.forkserver import ")
+_originals: dict[str, ModuleType] = {}
 
 
 def install() -> None:
@@ -47,7 +52,7 @@ def _adopt_main_thread() -> None:
 
 
 def _replace(name: str) -> None:
-    original = sys.modules[name]
+    original = _originals[name] = sys.modules[name]
     replacement = importlib.import_module(f"oneloom.{name}")
     if hasattr(original, "__path__"):
         # For submodules that nobody has imported yet, `asyncio.__main__` among them.
@@ -69,9 +74,22 @@ def _reach_children(name: str) -> None:
 
 
 def _installing_first(argument: Any) -> Any:
-    if isinstance(argument, str) and argument.startswith(tuple(_CHILDREN)):
+    if isinstance(argument, str) and argument.startswith(_CHILDREN):
         return f"from oneloom._compat.install import install; install(); {argument}"
     return argument
+
+
+def _import_original(
+    name: str,
+    globals: Mapping[str, object] | None = None,
+    locals: Mapping[str, object] | None = None,
+    fromlist: Sequence[str] | None = (),
+    level: int = 0,
+) -> ModuleType:
+    """`__import__` for a module that is to see the standard modules themselves."""
+    if level == 0 and name in _originals:
+        return _originals[name]
+    return builtins.__import__(name, globals, locals, fromlist or (), level)
 
 
 _AFTER_IMPORT: dict[str, Callable[[str], None]] = {
@@ -86,7 +104,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _AFTER_IMPORT:
+        if name not in _AFTER_IMPORT and name not in ON_ORIGINALS:
             return None
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
@@ -97,7 +115,7 @@ class _Finder:
 
 
 class _Loader:
-    """The module's own loader, followed by what is to be done after it."""
+    """The module's own loader, with what is to be done before and after it."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -110,5 +128,8 @@ class _Loader:
         spec = module.__spec__
         assert spec is not None
         spec.loader = module.__loader__ = self._loader
+        if spec.name in ON_ORIGINALS:
+            vars(module)["__builtins__"] = {**vars(builtins), "__import__": _import_original}
         self._loader.exec_module(module)
-        _AFTER_IMPORT[spec.name](spec.name)
+        if act := _AFTER_IMPORT.get(spec.name):
+            act(spec.name)
