@@ -18,7 +18,10 @@ attempt("bounded", threading.BoundedSemaphore().release)
 attempt("semaphore", lambda: threading.Semaphore(-1))
 attempt("notify", threading.Condition().notify)
 attempt("wait", threading.Condition().wait)
-attempt("timeout", lambda: threading.Lock().acquire(timeout=-2))
+try:
+    threading.Lock().acquire(timeout=-2)
+except ValueError:  # Its text is another one in each version of CPython.
+    print("timeout refused")
 attempt("unblocked", lambda: threading.Lock().acquire(False, 1))
 attempt("task_done", queue.Queue().task_done)
 attempt("empty", queue.Queue().get_nowait)
