@@ -90,6 +90,8 @@ def word_count_in_a_pipeline(rounds: int) -> None:
 
 
 def compared(ours: float, theirs: float) -> str:
+    if 0.95 < ours / theirs < 1.05:
+        return "is as fast as"
     if ours <= theirs:
         return f"is {theirs / ours:.1f} times as fast as"
     return f"takes {ours / theirs:.1f} times as long as"
