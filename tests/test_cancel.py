@@ -49,13 +49,15 @@ UNIFIED = [pytest.param(method, id=method.id) for method in ASYNC_METHODS if not
 def test_a_cancelled_wait_leaves_nothing_behind(method, loop_factory):
     names = subject_of(method)
     call = coroutine_of(method, names)
+    # Several at a barrier would let each other pass.
+    crowd = 1 if "Barrier" in method.owner else 10
 
     async def main():
         for round in range(30):
-            tasks = [asyncio.create_task(call()) for _ in range(10)]
+            tasks = [asyncio.create_task(call()) for _ in range(crowd)]
             await asyncio.sleep(0)
             # Some are cancelled as soon as they wait, some before that.
-            for task in tasks[: 5 if round % 2 else 10]:
+            for task in tasks[: crowd // 2 if round % 2 else crowd]:
                 task.cancel()
             await asyncio.sleep(0)
             for task in tasks:

@@ -282,6 +282,35 @@ finish(threads(thread, lambda: oneloom.run(main())))
     )
 
 
+@pytest.mark.parametrize("starved", [True, False], ids=["starved", "fresh"])
+@pytest.mark.parametrize("how", ["async with lock: pass", "if await lock.acquire_async(): lock.release()"], ids=["with", "bare"])
+def test_a_lock_that_falls_to_a_task_whose_loop_is_blocked(how, starved):
+    """The task queues first, then its loop's thread; whether the lock is handed over or left free, the program must end."""
+    code = f"""
+lock = oneloom.Lock(name="inherited")
+held = threading.Event()
+def holder():
+    with lock:
+        held.set()
+        until(lambda: lock.statistics().waiting == 2)
+        if {starved}: time.sleep(0.05)
+async def heir():
+    {how}
+async def main():
+    while not held.is_set(): await asyncio.sleep(0.001)
+    task = asyncio.create_task(heir())
+    await asyncio.sleep(0)
+    try:
+        with lock: pass
+    finally:
+        await task
+finish(threads(holder, lambda: oneloom.run(main())))
+assert lock.statistics().waiting == 0 and not lock.locked()
+"""
+    result = run_program(PREAMBLE + code, timeout=10).check()
+    assert result.out.startswith(("0 at once", "1 at once") if "async with" in how else ("0", "1")), result
+
+
 def test_two_loops_that_block_on_each_others_tasks():
     answered(
         """

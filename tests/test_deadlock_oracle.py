@@ -296,6 +296,7 @@ def test_no_certain_deadlock_is_missed_and_none_is_invented(seed):
             total[name] = total.get(name, 0) + count
     print(total)
     assert total["programs"] >= PROGRAMS
+    assert total["given_up"] < PROGRAMS * 0.02
     # The programs must try what they claim to try.
     assert total["deadlocked"] > PROGRAMS * 0.2
     for name in ("rescued", "timed_out", "cancelled"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import signal
 import textwrap
 import threading
 import time
@@ -115,7 +116,7 @@ def test_the_dump_tells_who_holds_and_who_waits():
     items.put(1)
     for word in ("jobs", "items", "wants-the-lock", "wants-an-item", threading.current_thread().name):
         assert word in out.getvalue(), out.getvalue()
-    assert "test_deadlock_suspected.py" in out.getvalue()
+    assert "test_deadlock_policy.py" in out.getvalue()
     for waiter in waiters:
         waiter.join(20)
 

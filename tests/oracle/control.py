@@ -3,6 +3,7 @@ every other one, since there help from outside is possible: it releases a bare h
 whose handler raises. So every program ends, and a DeadlockError where help was possible is caught as invented.
 """
 
+import contextlib
 import os
 import queue
 import signal
@@ -20,6 +21,8 @@ from .judge import Finding, State, judge
 # How long a certain deadlock may go unanswered, and how long somebody who can move may not move.
 ANSWER_DEADLINE = 15.0
 MOVE_DEADLINE = 20.0
+# How long nobody must take a free lock before it counts as handed to a task that cannot run.
+HANDED = 0.25
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Verdict:
     findings: list
     errors: int  # DeadlockErrors that were raised
     rescues: int  # times that the controller helped
+    given_up: bool  # its history became ambiguous: judged up to there
     stuck: bool  # it hangs still: this process cannot go on to another program
 
 
@@ -106,7 +110,8 @@ class Conductor:
 
     def supervise(self, run):
         events = run.history.events
-        pause, seen, since, rescues, hang = 0.0005, -1, time.monotonic(), 0, None
+        pause, seen, since, rescues = 0.0005, -1, time.monotonic(), 0
+        hang = given_up = None
         while not run.ended.wait(pause):
             if len(events) != seen:
                 seen, since, pause, state = len(events), time.monotonic(), 0.0005, None
@@ -115,11 +120,18 @@ class Conductor:
             still = time.monotonic() - since
             state = state or self.state(run, events[:seen])
             moving, doomed = state.moving(), state.doomed()
-            if moving:
+            # Who could take a free lock and does not: it may have been handed to a task that cannot run to say so.
+            handed = [reading for reading in state.readings() if not reading.moving()] if moving and still > HANDED else []
+            if handed and not all(reading.doomed() for reading in handed):
+                given_up = seen
+                hang = self.see_out(run)
+                break
+            if moving and not handed:
                 if still > self.move_deadline:
                     hang = Finding("stalled", f"{', '.join(sorted(moving))} can move, but did not for {still:.0f} s")
                     break
-            elif doomed:
+            elif doomed or handed:
+                doomed = doomed or set.union(*(reading.doomed() for reading in handed))
                 if still > self.answer_deadline:
                     hang = Finding("missed", f"nothing can ever move {', '.join(sorted(doomed))}, and nobody was told")
                     break
@@ -130,7 +142,23 @@ class Conductor:
         if not hang:
             for thread in run.threads.values():
                 thread.join(5)
-        return self.verdict(run, hang, rescues)
+        return self.verdict(run, hang, rescues, given_up)
+
+    @staticmethod
+    def see_out(run):
+        """End a program whose history has become ambiguous, by any help there is; it is judged up to here only."""
+        end = time.monotonic() + MOVE_DEADLINE
+        while not run.ended.wait(0.005):
+            if time.monotonic() > end:
+                return Finding("stalled", "it could not be ended by any help")
+            for lock in run.locks:
+                with contextlib.suppress(RuntimeError):
+                    lock.release()
+            for name in list(run.tasks):
+                run.cancel(name)
+            if run.program.handler and run.program.main:
+                run.raise_in_main()
+        return None
 
     @staticmethod
     def state(run, events):
@@ -155,14 +183,15 @@ class Conductor:
             ways[(run.program.seed + turn) % len(ways)]()
 
     @staticmethod
-    def verdict(run, hang, rescues):
-        events = list(run.history.events)
+    def verdict(run, hang, rescues, given_up):
+        events = run.history.events[:given_up]
         findings = judge(run.program, events)
         if hang and hang.kind not in {finding.kind for finding in findings}:
             findings.append(hang)
-        findings += [Finding("unexpected", words) for words in run.unexpected]
-        if not hang:
+        if given_up is None:
+            findings += [Finding("unexpected", words) for words in run.unexpected]
+        if given_up is None and not hang:
             findings += [Finding("left behind", words) for words in run.left_behind()]
         errors = sum(event.outcome == "DeadlockError" for event in events)
-        return Verdict(run.program, run.history, findings, errors, rescues, bool(hang))
+        return Verdict(run.program, run.history, findings, errors, rescues, given_up is not None, bool(hang))
 

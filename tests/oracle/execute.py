@@ -131,9 +131,15 @@ class Run:
 
     def on_signal(self, *_):
         """The handler of SIGUSR1 while a program with a handler runs."""
-        if self.rescue:
+        if self.rescue and self.main_is_blocked():
             self.rescue = False
             raise Rescue
+
+    def main_is_blocked(self):
+        """Whether what runs on the main thread has begun a call and not ended it: only there may the handler raise."""
+        on_main = {actor.name for actor in self.program.actors if self.program.main in (actor.name, actor.loop)}
+        latest = next((event for event in reversed(self.history.events) if event.actor in on_main), None)
+        return latest is not None and latest.phase == "begin" and latest.op.sync and latest.op.kind in ("acquire", "join")
 
     # --- after the end --------------------------------------------------------------------------------------------
 

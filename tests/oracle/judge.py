@@ -6,6 +6,7 @@ until nobody else can be helped. Who is left over can never move: that is a cert
 error; an error anywhere else was invented.
 """
 
+import dataclasses
 import itertools
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ class Hold:
     how: str
     count: int = 1
     leaving: bool = False
+    handed: bool = False  # the owner has not yet come to say that it has it
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class State:
         if op.kind == "join":
             return op.target in self.finished
         hold = self.holds.get(op.target)
-        return hold is None or hold.leaving or (hold.how == RLOCK and hold.owner == actor)
+        return hold is None or hold.leaving or (hold.owner == actor and (hold.how == RLOCK or hold.handed))
 
     def blocker(self, loop):
         """The task that keeps a loop's thread blocked in a call, if one does."""
@@ -150,6 +152,15 @@ class State:
         blocker = self.blocker(self.loop_of.get(actor)) if actor in self.loop_of else None
         return blocker if blocker != actor else None
 
+    def beside_a_call(self, actor):
+        """Whether another task of the same loop is inside a call that may block its thread."""
+        loop = self.loop_of.get(actor)
+        return any(
+            self.loop_of.get(other) == loop and op.sync and op.kind in ("acquire", "join")
+            for other, op in self.pending.items()
+            if other != actor
+        )
+
     def moving(self):
         """Those who will move by themselves."""
         return {actor for actor in self.running() if self.enabled(actor) and not self.frozen_by(actor)}
@@ -158,17 +169,16 @@ class State:
         """Whether a signal handler of the program may end this actor's wait by raising."""
         return self.handler and self.main is not None and self.main in (actor, self.loop_of.get(actor))
 
-    def doomed(self, promised=None):
-        """Everyone whom nothing can ever move again. `promised` names, by lock, a frozen task that was given it."""
-        promised = promised or {}
+    def doomed(self):
+        """Everyone whom nothing can ever move again."""
         alive = set()
         while True:
-            more = {actor for actor in self.running() - alive if self._may_move(actor, alive, promised)}
+            more = {actor for actor in self.running() - alive if self._may_move(actor, alive)}
             if not more:
                 return self.running() - alive
             alive |= more
 
-    def _may_move(self, actor, alive, promised):
+    def _may_move(self, actor, alive):
         blocker = self.blocker(actor) if actor in self.loop_of.values() else self.frozen_by(actor)
         if blocker:
             return blocker in alive or self.signals_help(actor)
@@ -177,25 +187,25 @@ class State:
             return True
         if op.kind == "join":
             return op.target in self.finished or op.target in alive
-        if op.target in promised:
-            return promised[op.target] in alive
         hold = self.holds.get(op.target)
         if hold is None or hold.leaving or hold.how == BARE:
             return True
         return hold.owner in alive or (hold.how == RLOCK and hold.owner == actor)
 
-    def promises(self):
-        """Every way in which free locks may have been promised to tasks that wait for them and cannot run."""
+    def readings(self):
+        """This state, and the others that the same history may mean: a lock that was released may have been handed to a
+        task that waits for it and cannot run to say so, because another task blocks its loop."""
         choices = {}
         for actor, op in self.pending.items():
-            if op.kind == "acquire" and not op.sync and self.frozen_by(actor):
+            if op.kind == "acquire" and not op.sync and self.beside_a_call(actor):
                 hold = self.holds.get(op.target)
                 if hold is None or hold.leaving:
                     choices.setdefault(op.target, [None]).append(actor)
         for chosen in itertools.product(*choices.values()):
-            yield {lock: actor for lock, actor in zip(choices, chosen) if actor}
+            handed = {lock: Hold(actor, self.pending[actor].hold, handed=True) for lock, actor in zip(choices, chosen) if actor}
+            yield dataclasses.replace(self, holds=self.holds | handed)
 
-    def closes(self, actor, promised):
+    def closes(self, actor):
         """Whether following the waits from this actor leads back to it, or at once to an owner that has ended."""
         seen, at = [], actor
         while at not in seen:
@@ -211,12 +221,11 @@ class State:
                 at = op.target
                 continue
             hold = self.holds.get(op.target)
-            owner = promised.get(op.target) or (hold.owner if hold else None)
-            if owner is None:
+            if hold is None:
                 return False
-            if owner in self.finished:
+            if hold.owner in self.finished:
                 return at == actor
-            at = owner
+            at = hold.owner
         return at == actor
 
 
@@ -245,9 +254,9 @@ def wrong_error(state, event):
     if not op.sync:
         return f"{actor}: an await raised, which something unseen may cancel"
     told = "somebody could still end this wait"
-    for promised in state.promises():
-        if actor in state.doomed(promised):
-            if state.closes(actor, promised):
+    for reading in state.readings():
+        if actor in reading.doomed():
+            if reading.closes(actor):
                 return None
             told = "it waits for a deadlock, but is not in it"
     return f"{actor} in {op}: {told}; doomed: {sorted(state.doomed())}"

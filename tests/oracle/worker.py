@@ -18,7 +18,8 @@ class Tally:
     """Counts over many programs."""
 
     def __init__(self):
-        self.counts = dict.fromkeys(("programs", "errors", "deadlocked", "rescued", "timed_out", "cancelled", "failures"), 0)
+        names = ("programs", "errors", "deadlocked", "rescued", "given_up", "timed_out", "cancelled", "failures")
+        self.counts = dict.fromkeys(names, 0)
 
     def add(self, verdict):
         events = verdict.history.events
@@ -28,6 +29,7 @@ class Tally:
         self.counts["rescued"] += verdict.rescues > 0
         self.counts["timed_out"] += any(event.outcome == "failed" for event in events)
         self.counts["cancelled"] += any(event.outcome == "CancelledError" for event in events)
+        self.counts["given_up"] += verdict.given_up
         if verdict.findings:
             self.counts["failures"] += 1
             print(report(verdict), flush=True)
