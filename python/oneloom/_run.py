@@ -12,10 +12,14 @@ import runpy
 import sys
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
 from importlib.util import decode_source
-from types import CodeType, ModuleType, TracebackType
-from typing import Any
+from types import ModuleType
 
 from oneloom._compat.install import install
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, TracebackType
+    from typing import Any
 
 USAGE = """\
 usage: python -m oneloom PROGRAM [ARGUMENT ...]
