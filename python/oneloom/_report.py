@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import IO, Any
 
-    Party = tuple[str, Any, int]
+    Party = tuple[str, Any, int, Any]
     Wait = tuple[Party, str, str | None, int, Party | None, str, int, bool]
 
 _HERE = os.path.dirname(__file__) + os.sep
@@ -41,13 +41,14 @@ _HINTS = {
 
 def name_of(party: Party) -> str:
     """A participant's name: the thread's or the task's own."""
-    kind, key, native = party
+    kind, key, native, running = party
     if kind == "task" and key is not None:
         return f"task {key.get_name()!r}"
     if kind == "thread":
         thread = threading._active.get(key)  # type: ignore[attr-defined]
         # A thread that is just starting, or was not started by Python, has no name here.
-        return f"thread {thread.name!r}" if thread is not None else f"thread {native}"
+        name = f"thread {thread.name!r}" if thread is not None else f"thread {native}"
+        return f"{name} in task {running.get_name()!r}" if running is not None else name
     return "an owner that has ended" if key else "an unknown owner"
 
 
@@ -81,7 +82,7 @@ def _lines_of(wait: Wait) -> list[str]:
 
 def _places(party: Party) -> Iterable[str]:
     """Where a participant stands, outermost first. It is blocked or suspended, so its frames stand still."""
-    kind, key, _ = party
+    kind, key, *_ = party
     if kind == "thread":
         frame = sys._current_frames().get(key)
         return _from_frame(frame)

@@ -27,7 +27,7 @@ class policy:  # noqa: N801 (it is called like a function, and only incidentally
     `cycles` is about threads: `"raise"` (the default) raises `DeadlockError` in one of them where the deadlock is
     certain, and reports where it is only suspected; `"warn"` only reports; `"off"` does neither. `tasks` is about
     tasks that await each other's locks, which is never certain: `"warn"` (the default), `"raise"` or `"off"`.
-    What is not given stays as it is. ValueError for any other word.
+    What is not given stays as it is. ValueError for any other word, TypeError for what is none.
 
     >>> import oneloom
     >>> with oneloom.deadlock.policy(cycles="warn"):
@@ -36,7 +36,7 @@ class policy:  # noqa: N801 (it is called like a function, and only incidentally
 
     def __init__(self, cycles: Choice | None = None, tasks: Choice | None = None) -> None:
         self._before = dict(_now)
-        _set(cycles or _now["cycles"], tasks or _now["tasks"])
+        _set(_now["cycles"] if cycles is None else cycles, _now["tasks"] if tasks is None else tasks)
 
     def __enter__(self) -> policy:
         return self
@@ -50,6 +50,8 @@ class policy:  # noqa: N801 (it is called like a function, and only incidentally
 
 def _set(cycles: str, tasks: str) -> None:
     for name, choice in (("cycles", cycles), ("tasks", tasks)):
+        if not isinstance(choice, str):
+            raise TypeError(f"{name} must be a str, not {type(choice).__name__}")
         if choice not in _CHOICES:
             raise ValueError(f"{name} must be 'raise', 'warn' or 'off', not {choice!r}")
     _native._policy(_CHOICES.index(cycles), _CHOICES.index(tasks))

@@ -101,14 +101,16 @@ impl Barrier {
             let index = barrier.get().passed(python, arrived)?;
             Ok(index.into_pyobject(python)?.into_any().unbind())
         };
-        Waiting::new(
-            slf.py(),
-            Held(slf.clone().unbind()),
-            ArriveCall::new(this.action.is_some()),
-            timeout.or(this.timeout),
-            finish,
-            |python| Err(broken(python)),
-        )
+        // A cancelled task has merely not arrived, as in asyncio; one whose time is over breaks the barrier, as
+        // in threading.
+        let mut call = ArriveCall::new(this.action.is_some());
+        call.breaks = false;
+        let barrier = slf.clone().unbind();
+        let late = move |python: Python<'_>| {
+            notifying(python, || barrier.get().raw.abort());
+            Err(broken(python))
+        };
+        Waiting::new(slf.py(), Held(slf.clone().unbind()), call, timeout.or(this.timeout), finish, late)
     }
 
     fn _require_loop(&self, python: Python<'_>) -> PyResult<()> {

@@ -8,7 +8,8 @@ use oneloom_wait::wait::{Call, Environment, Judgement, Stop, block};
 use pyo3::marker::Ungil;
 use pyo3::prelude::*;
 
-use crate::{owner, port, report};
+use crate::report::{self, BlockingTask};
+use crate::{owner, port};
 
 /// Runs a call that must end with its result: signal handlers wait until it has.
 ///
@@ -93,7 +94,7 @@ where
     C::Primitive: Sync,
     C::Output: Send,
 {
-    owner::thread(python);
+    let _task = BlockingTask::note(python, owner::thread(python));
     let on_loop = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
     let flags = on_loop | report::exit_flag(python);
     let mut environment = PythonThread { flags, interruptible, raised: None };

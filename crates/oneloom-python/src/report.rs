@@ -3,6 +3,7 @@
 //! The text itself is made in Python (`oneloom._report`), where frames and names are.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use oneloom_wait::graph::{self, Certainty, Deadlock, Edge, Step};
 use oneloom_wait::owner::{Kind, Owner, flag, registry};
@@ -75,7 +76,7 @@ pub fn judge(python: Python<'_>, deadlock: &Deadlock) -> Judgement {
     if sure && policy == RAISE {
         return Judgement::Raise;
     }
-    warn(python, deadlock, if sure { "deadlock" } else { "suspected deadlock" });
+    warn_once(python, deadlock, if sure { "deadlock" } else { "suspected deadlock" });
     Judgement::KeepWaiting
 }
 
@@ -83,12 +84,39 @@ pub fn judge(python: Python<'_>, deadlock: &Deadlock) -> Judgement {
 pub fn judge_task(python: Python<'_>, deadlock: &Deadlock) -> Option<PyErr> {
     match TASKS.load(Ordering::Relaxed) {
         OFF => None,
-        RAISE => Some(error(python, deadlock)),
+        // The victim is the one that closed the cycle: the others would only follow it.
+        RAISE => closed_by_first(deadlock).then(|| error(python, deadlock)),
         _ => {
-            warn(python, deadlock, "suspected deadlock");
+            warn_once(python, deadlock, "suspected deadlock");
             None
         }
     }
+}
+
+/// Whether the first participant, who looks, was the last to begin its wait.
+fn closed_by_first(deadlock: &Deadlock) -> bool {
+    let mut since = deadlock.steps.iter().map(|step| step.since);
+    since.next().is_some_and(|first| since.all(|other| other <= first))
+}
+
+/// Cycles that were reported, each by its owners and their waits: everybody in a cycle finds it.
+static REPORTED: Mutex<Vec<Vec<(Owner, u64)>>> = Mutex::new(Vec::new());
+/// How many are remembered.
+const REMEMBERED: usize = 256;
+
+fn warn_once(python: Python<'_>, deadlock: &Deadlock, title: &str) {
+    let mut waits: Vec<_> = deadlock.steps.iter().map(|step| (step.owner, step.sequence)).collect();
+    waits.sort_unstable_by_key(|(owner, _)| owner.to_bits());
+    let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if reported.contains(&waits) {
+        return;
+    }
+    if reported.len() == REMEMBERED {
+        reported.remove(0);
+    }
+    reported.push(waits);
+    drop(reported);
+    warn(python, deadlock, title);
 }
 
 /// Whether suspicions about tasks are wanted at all.
@@ -108,7 +136,10 @@ pub fn may_still_move(python: Python<'_>) -> bool {
     if policy != WARN && !waits.iter().any(idles) {
         return false;
     }
-    if !QUIET_REPORTED.swap(true, Ordering::Relaxed) {
+    let mut told =
+        REPORTED.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().copied().collect::<Vec<_>>();
+    told.retain(|wait| waits.iter().any(|step| *wait == (step.owner, step.sequence)));
+    if told.is_empty() && !QUIET_REPORTED.swap(true, Ordering::Relaxed) {
         let quiet = Deadlock { steps: waits, certainty: Certainty::Quiescent, holder_ended: false };
         warn(python, &quiet, "perhaps a deadlock");
     }
@@ -171,13 +202,49 @@ fn facts<'py>(python: Python<'py>, steps: &[Step], holder_ended: bool) -> PyResu
     Ok(list)
 }
 
-/// A participant: ("thread", its ident, its native id), ("task", the task or None, 0) or ("nobody", 0, 0).
+/// Tasks whose code has blocked a thread, with that thread.
+static BLOCKING: Mutex<Vec<(Owner, Py<PyAny>)>> = Mutex::new(Vec::new());
+
+/// While it lives, reports know which task has blocked the calling thread.
+pub struct BlockingTask(Option<Owner>);
+
+impl BlockingTask {
+    /// Notes the task that runs on the calling thread, if any.
+    pub fn note(python: Python<'_>, thread: Owner) -> Self {
+        let Some(task) = owner::running_task(python) else { return Self(None) };
+        BLOCKING.lock().unwrap_or_else(PoisonError::into_inner).push((thread, task.unbind()));
+        Self(Some(thread))
+    }
+}
+
+impl Drop for BlockingTask {
+    fn drop(&mut self) {
+        let Some(thread) = self.0 else { return };
+        let mut blocking = BLOCKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = blocking.iter().rposition(|(owner, _)| *owner == thread);
+        let noted = last.map(|at| blocking.swap_remove(at));
+        drop(blocking);
+        drop(noted);
+    }
+}
+
+fn blocking_task(python: Python<'_>, thread: Owner) -> Option<Py<PyAny>> {
+    let blocking = BLOCKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let (_, task) = blocking.iter().rfind(|(owner, _)| *owner == thread)?;
+    Some(task.clone_ref(python))
+}
+
+/// A participant: ("thread", its ident, its native id, the task whose code blocks it or None), ("task", the task
+/// or None, 0, None) or ("nobody", whether it was somebody, 0, None).
 fn party(python: Python<'_>, owner: Owner) -> PyResult<Bound<'_, PyTuple>> {
     let registry = registry();
     match registry.kind(owner) {
-        Kind::Thread => ("thread", registry.tag(owner), registry.native_thread(owner)).into_pyobject(python),
-        Kind::Task => ("task", owner::task_of(python, owner), 0).into_pyobject(python),
-        Kind::Free => ("nobody", owner.is_somebody(), 0).into_pyobject(python),
+        Kind::Thread => {
+            let task = blocking_task(python, owner);
+            ("thread", registry.tag(owner), registry.native_thread(owner), task).into_pyobject(python)
+        }
+        Kind::Task => ("task", owner::task_of(python, owner), 0, python.None()).into_pyobject(python),
+        Kind::Free => ("nobody", owner.is_somebody(), 0, python.None()).into_pyobject(python),
     }
 }
 

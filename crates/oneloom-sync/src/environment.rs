@@ -90,7 +90,7 @@ pub(crate) fn wait_until<C: Call>(
 }
 
 /// A deadlock in words: a line for each participant, who waits for what and who holds it.
-pub fn describe(deadlock: &Deadlock) -> String {
+fn describe(deadlock: &Deadlock) -> String {
     let mut text = String::from(match deadlock.certainty {
         Certainty::Certain if deadlock.holder_ended => "deadlock: this wait can never end",
         Certainty::Certain if deadlock.steps.len() == 1 => "deadlock: it waits for itself",

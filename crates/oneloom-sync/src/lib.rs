@@ -28,7 +28,6 @@ mod statistics;
 
 pub use barrier::{Arrival, Barrier, BrokenBarrier};
 pub use condvar::Condvar;
-pub use environment::describe;
 pub use event::Event;
 pub use mutex::{AsyncMutexGuard, Mutex, MutexGuard};
 pub use one_shot::{AlreadySet, OneShot};

@@ -32,6 +32,11 @@ fn what_may_change_threads_does() {
 }
 
 #[test]
+fn an_unused_mutex_is_as_small_as_its_description_says() {
+    assert_eq!(size_of::<Mutex<()>>(), 56);
+}
+
+#[test]
 fn threads_and_tasks_exclude_each_other() {
     let rounds = 2_000 * stress() as u64;
     let counter = Mutex::new((0_u64, 0_u64));

@@ -63,12 +63,7 @@ mod wiped {
     fn map_page() {
         // SAFETY: a fresh anonymous mapping touches no memory that anyone uses.
         let page = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                PAGE,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE,
-            )
+            mmap_anonymous(ptr::null_mut(), PAGE, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
         }
         .expect("one page of memory for the fork generation");
         // SAFETY: the range is the mapping just made.
@@ -77,8 +72,7 @@ mod wiped {
         let word = page.cast::<AtomicU32>();
         // SAFETY: mapped, zeroed and aligned to a page.
         unsafe { &*word }.store(LAST.load(Ordering::Relaxed), Ordering::Relaxed);
-        let published =
-            WIPED.compare_exchange(ptr::null_mut(), word, Ordering::AcqRel, Ordering::Acquire);
+        let published = WIPED.compare_exchange(ptr::null_mut(), word, Ordering::AcqRel, Ordering::Acquire);
         if published.is_err() {
             // SAFETY: another thread published its page first; nobody has seen this one.
             let _ = unsafe { munmap(page, PAGE) };

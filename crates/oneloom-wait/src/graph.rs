@@ -105,8 +105,7 @@ pub(crate) unsafe fn publish(
     flags: u32,
 ) -> Published {
     // SAFETY: only the lifetime is erased, and the caller promises it.
-    let resource: NonNull<dyn Resource> =
-        unsafe { std::mem::transmute(NonNull::from(resource)) };
+    let resource: NonNull<dyn Resource> = unsafe { std::mem::transmute(NonNull::from(resource)) };
     let frame = Frame { resource, waiter: NonNull::from(waiter) };
     let mut published = Published { owner, waiter: frame.waiter, outer: None };
     if let Some(place) = published.place() {

@@ -268,9 +268,7 @@ impl Registry {
         }
         match self.table.of(owner) {
             None => Standing::Ended,
-            Some(record) if record.process.load(Ordering::Acquire) == fork::generation() => {
-                Standing::Alive
-            }
+            Some(record) if record.process.load(Ordering::Acquire) == fork::generation() => Standing::Alive,
             Some(_) if survivor_known() => Standing::Ended,
             Some(_) => Standing::Unknown,
         }
@@ -283,9 +281,7 @@ impl Registry {
 
     /// The owner that runs a task's loop.
     pub fn home(&self, owner: Owner) -> Owner {
-        self.table
-            .of(owner)
-            .map_or(Owner::NOBODY, |r| Owner::from_bits(r.home.load(Ordering::Relaxed)))
+        self.table.of(owner).map_or(Owner::NOBODY, |r| Owner::from_bits(r.home.load(Ordering::Relaxed)))
     }
 
     /// What the embedding program knows the owner by, 0 if it has ended.
@@ -314,8 +310,7 @@ impl Registry {
                 let record = self.table.record(index)?;
                 let here = record.process.load(Ordering::Acquire) == process;
                 let taken = record.kind.load(Ordering::Acquire) != Kind::Free as u32;
-                (here && taken)
-                    .then(|| Owner::new(index, record.generation.load(Ordering::Acquire)))
+                (here && taken).then(|| Owner::new(index, record.generation.load(Ordering::Acquire)))
             })
             .collect()
     }

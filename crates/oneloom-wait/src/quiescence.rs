@@ -20,9 +20,8 @@ static VERDICTS: AtomicU64 = AtomicU64::new(0);
 /// Tells that the calling thread is one of oneloom's own: it never ends anybody's wait by itself.
 pub fn register_own_thread() {
     let native = native_thread_of_caller();
-    let free = |slot: &&AtomicU32| {
-        slot.compare_exchange(0, native, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    };
+    let free =
+        |slot: &&AtomicU32| slot.compare_exchange(0, native, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     assert!(OWN.iter().any(|slot| free(&slot)), "more than {OWN_THREADS} threads of its own");
 }
 

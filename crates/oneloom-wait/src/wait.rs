@@ -209,12 +209,13 @@ fn block_slowly<C: Call>(
     let waiter = Waiter::new(call.owner(), call.mode());
     let timed = if deadline.is_timed() { flag::TIMED } else { 0 };
     let thread = owner::current();
+    let flags = environment.flags() | timed;
     // SAFETY: primitive and waiter outlive the publication, a local of this function.
-    let published =
-        unsafe { graph::publish(thread, primitive, &waiter, environment.flags() | timed) };
+    let published = unsafe { graph::publish(thread, primitive, &waiter, flags) };
     let born = fork::generation();
+    let newcomer = if flags & flag::ON_LOOP == 0 { Place::Back } else { Place::AheadOfTasksOn(thread) };
     Blocked { primitive, call, waiter: &waiter, published: &published, deadline, thread, born }
-        .run(environment)
+        .run(newcomer, environment)
 }
 
 /// A blocking call that could not succeed at once.
@@ -236,16 +237,16 @@ const RAREST_LOOK: Duration = Duration::from_secs(60);
 const NEXT_VICTIM: Duration = Duration::from_millis(10);
 
 impl<C: Call> Blocked<'_, C> {
-    fn run(&mut self, environment: &mut impl Environment) -> Result<C::Output, Stop> {
-        let mut place = Place::Back;
+    fn run(&mut self, newcomer: Place, environment: &mut impl Environment) -> Result<C::Output, Stop> {
+        let mut place = newcomer;
         loop {
             if let Some(output) = self.enlist(place) {
                 return Ok(output);
             }
-            if place == Place::Back && !self.call.enlisted(self.primitive) {
+            if place == newcomer && !self.call.enlisted(self.primitive) {
                 return self.give_up(Stop::Interrupted);
             }
-            if place == Place::Back
+            if place == newcomer
                 && !self.deadline.is_timed()
                 && let Some(deadlock) = graph::examine(self.thread)
                 && deadlock.certainty == Certainty::Certain
@@ -538,7 +539,7 @@ where
         if let Some(output) = self.call.attempt_or_enlist(primitive, &mut state, &mut wakes) {
             return Some(output);
         }
-        unused = self.waiter.replace_waker(Some(waker));
+        unused = self.waiter.replace_waker(Some(waker), owner::current());
         // SAFETY: the future is pinned, the waiter is in no list, and `give_up`, which dropping calls, takes
         // it out again.
         unsafe { self.call.line(&mut state).insert(&self.waiter, place) };
@@ -557,7 +558,7 @@ where
         if !self.waiter.is_queued() {
             return false;
         }
-        unused = self.waiter.replace_waker(Some(waker));
+        unused = self.waiter.replace_waker(Some(waker), owner::current());
         drop(state);
         drop(unused);
         true
@@ -609,12 +610,10 @@ where
                     break Place::Back;
                 }
                 Stage::Enlisted => match this.waiter.take_notice() {
-                    Notice::Granted(token) => {
-                        match this.call.granted(this.handle.primitive(), token) {
-                            Some(output) => return this.finish(output),
-                            None => break Place::Front,
-                        }
-                    }
+                    Notice::Granted(token) => match this.call.granted(this.handle.primitive(), token) {
+                        Some(output) => return this.finish(output),
+                        None => break Place::Front,
+                    },
                     Notice::Woken => break Place::Front,
                     Notice::Waiting if this.born != fork::generation() => {
                         // The list that it was in stayed behind in the parent.

@@ -47,6 +47,9 @@ pub enum Notice {
 pub enum Place {
     /// A newcomer.
     Back,
+    /// A newcomer that has blocked its own event loop: ahead of that loop's tasks. They can't run before it
+    /// goes on, so what is offered to one of them would be lost on it.
+    AheadOfTasksOn(Owner),
     /// One who was woken and overtaken keeps its turn.
     Front,
 }
@@ -58,6 +61,8 @@ pub struct Waiter {
     next: Cell<*const Waiter>,
     /// None: a thread sleeps on the word.
     waker: Cell<Option<Waker>>,
+    /// The thread on which its future was polled, for one that has a waker.
+    home: Cell<Owner>,
     owner: Owner,
     mode: u32,
     /// When it first joined, on the monotonic clock: overtaking does not reset it.
@@ -72,6 +77,7 @@ impl Waiter {
             previous: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             waker: Cell::new(None),
+            home: Cell::new(Owner::NOBODY),
             owner,
             mode,
             since: Cell::new(0),
@@ -118,7 +124,8 @@ impl Waiter {
 
     /// Replaces the waker. Inside the gate; what it returns is to be dropped outside, being foreign code.
     #[must_use]
-    pub(crate) fn replace_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+    pub(crate) fn replace_waker(&self, waker: Option<Waker>, home: Owner) -> Option<Waker> {
+        self.home.set(home);
         self.waker.replace(waker)
     }
 }
@@ -251,8 +258,22 @@ impl WaiterList {
         let (previous, next) = match place {
             Place::Back => (self.tail, ptr::null()),
             Place::Front => (ptr::null(), self.head),
+            Place::AheadOfTasksOn(home) => self.ahead_of_tasks_on(home),
         };
         self.link(waiter, previous, next);
+    }
+
+    /// The gap before the first waiter that is polled on `home`; the list's end if there is none.
+    fn ahead_of_tasks_on(&self, home: Owner) -> (*const Waiter, *const Waiter) {
+        let mut next = self.head;
+        // SAFETY: inside the gate, linked waiters are alive.
+        while let Some(waiter) = unsafe { next.as_ref() } {
+            if home.is_somebody() && waiter.home.get() == home {
+                return (waiter.previous.get(), next);
+            }
+            next = waiter.next.get();
+        }
+        (self.tail, ptr::null())
     }
 
     fn link(&mut self, waiter: &Waiter, previous: *const Waiter, next: *const Waiter) {
