@@ -36,7 +36,8 @@
 //! | [`SimpleQueue<T>`] | the plainest: no bound, no end |
 //! | [`OneShot<T>`] | a value that is set once and waited for |
 //!
-//! All but the queues and the barrier are made by `const fn`s, so they stand in a `static`; an unused `Mutex<()>` takes 56 bytes.
+//! All but the queues and the barrier are made by `const fn`s, so they stand in a `static`; a `Mutex<()>`
+//! takes 64 bytes.
 //! Waiting never allocates.
 //!
 //! # Four ways to wait
