@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use faces_support::{ByHand, Choices, eventually, stress};
+use faces_support::{ByHand, Choices, eventually, rounds};
 use oneloom_sync::{Condvar, Mutex, Queue, Semaphore};
 
 /// Waits to be given up, by each of the threads.
@@ -29,14 +29,14 @@ fn hastily<T>(choices: &mut Choices, mut future: ByHand<'_, T>) -> Option<T> {
 /// Runs `body` on some threads until they have given up often enough; then ends `helper`.
 fn give_up_often(body: impl Fn(&mut Choices) -> bool + Sync, helper: impl Fn(&AtomicBool) + Sync) {
     let mut choices = Choices::new();
-    let over = AtomicBool::new(false);
+    let (over, waits) = (AtomicBool::new(false), rounds(WAITS));
     thread::scope(|scope| {
         let hasty: Vec<_> = (0..THREADS)
             .map(|_| {
                 let (mut choices, body) = (choices.split(), &body);
                 scope.spawn(move || {
                     let mut given_up = 0;
-                    while given_up < WAITS * stress() {
+                    while given_up < waits {
                         given_up += usize::from(!body(&mut choices));
                     }
                 })

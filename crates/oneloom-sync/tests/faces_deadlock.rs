@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier as Meeting;
 use std::thread;
 
-use faces_support::{LONG, SHORT, block_on, eventually};
+use faces_support::{LONG, SHORT, block_on, eventually, rounds};
 use oneloom_sync::{Condvar, Mutex, ReentrantMutex};
 
 fn message(panic: Box<dyn Any + Send>) -> String {
@@ -47,7 +47,7 @@ fn ring(length: usize) -> Vec<String> {
 
 #[test]
 fn two_locks_in_opposite_order_panic_in_exactly_one_thread_and_name_both() {
-    for _ in 0..100 * faces_support::stress() {
+    for _ in 0..rounds(100) {
         let panics = ring(2);
         assert_eq!(panics.len(), 1, "{panics:#?}");
         for name in ["knitter 0", "knitter 1", "Mutex 'lock 0'", "Mutex 'lock 1'", "same order"] {
@@ -58,7 +58,7 @@ fn two_locks_in_opposite_order_panic_in_exactly_one_thread_and_name_both() {
 
 #[test]
 fn a_ring_of_five_panics_in_exactly_one_thread_and_names_all() {
-    for _ in 0..50 * faces_support::stress() {
+    for _ in 0..rounds(50) {
         let panics = ring(5);
         assert_eq!(panics.len(), 1, "{panics:#?}");
         for number in 0..5 {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use faces_support::{ByHand, SHORT, block_on, eventually, starve, stress};
+use faces_support::{ByHand, SHORT, block_on, eventually, rounds, starve};
 use oneloom_sync::{AsyncMutexGuard, Mutex, MutexGuard, ReentrantMutex};
 
 const fn is_send<T: Send + ?Sized>() {}
@@ -32,13 +32,8 @@ fn what_may_change_threads_does() {
 }
 
 #[test]
-fn an_unused_mutex_is_as_small_as_its_description_says() {
-    assert_eq!(size_of::<Mutex<()>>(), 56);
-}
-
-#[test]
 fn threads_and_tasks_exclude_each_other() {
-    let rounds = 2_000 * stress() as u64;
+    let rounds = rounds(2_000) as u64;
     let counter = Mutex::new((0_u64, 0_u64));
     let bump = |counts: &mut (u64, u64)| {
         counts.0 += 1;
@@ -195,7 +190,7 @@ fn a_reentrant_mutex_is_free_when_the_last_guard_is_gone() {
 
 #[test]
 fn threads_share_a_reentrant_mutex_with_tasks() {
-    let rounds = 1_000 * stress();
+    let rounds = rounds(1_000);
     let tree = ReentrantMutex::new(Cell::new(0));
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -225,7 +220,7 @@ fn debug_shows_state_holder_and_waiters() {
     assert_eq!(format!("{lock:?}"), r#"Mutex { name: "jobs", data: 5, waiting: 0 }"#);
     let guard = lock.lock();
     let shown = format!("{lock:?}");
-    assert!(shown.contains("<locked>") && shown.contains("holder: Some(thread '"), "{shown}");
+    assert!(shown.contains("<locked>") && shown.contains("holder: Some(thread "), "{shown}");
     drop(guard);
     let guard = block_on(lock.lock_async());
     assert!(format!("{lock:?}").contains("holder: Some(an async task)"));

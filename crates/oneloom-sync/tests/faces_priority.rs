@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-use faces_support::{ByHand, Choices, SHORT, block_on, eventually, starve, stress};
+use faces_support::{ByHand, Choices, SHORT, block_on, eventually, rounds, starve};
 use oneloom_sync::{GetError, PriorityQueue, PutError, ShutDown};
 
 #[test]
 fn items_come_out_in_order_whatever_order_they_went_in() {
     let mut choices = Choices::new();
-    for _ in 0..50 * stress() {
+    for _ in 0..rounds(50) {
         let numbers: Vec<u64> = (0..choices.below(40)).map(|_| choices.below(20)).collect();
         let (queue, greatest_first) = (PriorityQueue::new(), PriorityQueue::new());
         for &number in &numbers {
@@ -32,7 +32,7 @@ fn items_come_out_in_order_whatever_order_they_went_in() {
 
 #[test]
 fn nothing_is_lost_or_doubled_between_threads_and_tasks() {
-    let each = 2_000 * stress() as u64;
+    let each = rounds(2_000) as u64;
     let queue = PriorityQueue::bounded(5);
     let mut taken: Vec<u64> = thread::scope(|scope| {
         let queue = &queue;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
-use faces_support::{ByHand, SHORT, block_on, eventually, starve, stress};
+use faces_support::{ByHand, SHORT, block_on, eventually, rounds, starve};
 use oneloom_sync::{GetError, LifoQueue, PutError, Queue, ShutDown, SimpleQueue};
 
 #[test]
@@ -21,7 +21,7 @@ fn futures_of_a_queue_may_change_threads() {
 
 #[test]
 fn nothing_is_lost_or_doubled_between_threads_and_tasks() {
-    let each = 5_000 * stress() as u64;
+    let each = rounds(5_000) as u64;
     for bound in [None, Some(1), Some(7)] {
         let queue = Queue::with_name("mixed", bound);
         let mut taken: Vec<u64> = thread::scope(|scope| {
@@ -62,7 +62,7 @@ fn nothing_is_lost_or_doubled_between_threads_and_tasks() {
 
 #[test]
 fn one_consumer_sees_each_producers_items_in_order() {
-    let each = 2_000 * stress();
+    let each = rounds(2_000);
     let queue = Queue::bounded(16);
     thread::scope(|scope| {
         for producer in 0..3 {

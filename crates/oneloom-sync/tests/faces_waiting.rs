@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use faces_support::{ByHand, LONG, SHORT, block_on, eventually, starve, stress};
+use faces_support::{ByHand, LONG, SHORT, block_on, eventually, rounds, starve};
 use futures_lite::future::zip;
 use oneloom_sync::{
     AlreadySet, Barrier, BoundedSemaphore, BrokenBarrier, Condvar, Event, Mutex, OneShot, Semaphore,
@@ -56,7 +56,7 @@ fn never_more_are_inside_than_there_are_permits() {
         for number in 0..6 {
             let (semaphore, visit) = (&semaphore, &visit);
             scope.spawn(move || {
-                for round in 0..300 * stress() {
+                for round in 0..rounds(300) {
                     let _permit = match (number + round) % 3 {
                         0 => semaphore.acquire(),
                         1 => block_on(semaphore.acquire_async()),
@@ -210,7 +210,7 @@ fn a_guard_dropped_with_an_unpolled_wait_releases_the_mutex() {
 
 #[test]
 fn a_barrier_serves_round_after_round_of_threads_and_tasks() {
-    let rounds = 200 * stress();
+    let rounds = rounds(200);
     let barrier = Barrier::new(4);
     let arrived = AtomicUsize::new(0);
     let leaders: usize = thread::scope(|scope| {
@@ -276,7 +276,7 @@ fn a_barrier_for_nobody_is_refused() {
 
 #[test]
 fn a_one_shot_cell_is_set_by_the_fastest_and_shared_by_all() {
-    for _ in 0..200 * stress() {
+    for _ in 0..rounds(200) {
         let cell = OneShot::new();
         let winners: usize = thread::scope(|scope| {
             let waiter = scope.spawn(|| *cell.wait());

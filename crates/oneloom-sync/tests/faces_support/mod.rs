@@ -106,9 +106,13 @@ impl<'a, T> ByHand<'a, T> {
     }
 }
 
-/// How many times more rounds than usual were asked for.
-pub fn stress() -> usize {
-    std::env::var("ONELOOM_STRESS").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+/// How many rounds to run where `usual` are usual: `ONELOOM_STRESS` times more, far less in an interpreter.
+pub fn rounds(usual: usize) -> usize {
+    if cfg!(miri) {
+        return (usual / 100).max(2);
+    }
+    let times = std::env::var("ONELOOM_STRESS").ok().and_then(|times| times.parse().ok());
+    usual * times.unwrap_or(1)
 }
 
 /// Choices that a printed seed repeats.
