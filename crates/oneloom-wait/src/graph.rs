@@ -21,7 +21,6 @@ use crate::gate::{AfterFork, Gate};
 use crate::owner::{self, Kind, Owner, Registry, Standing, flag, registry};
 use crate::quiescence;
 use crate::waiter::{Notice, Waiter};
-use crate::word::Scope;
 
 /// What can be waited for, as the graph sees it. Called inside a gate: it may only read atomics.
 pub trait Resource: Sync {
@@ -344,7 +343,7 @@ pub(crate) fn pardon(owner: Owner) {
 pub(crate) fn condemn(step: &Step) -> bool {
     with_waiter(step, |place, waiter| {
         place.condemned = true;
-        waiter.handle().wake(1, Scope::Private);
+        waiter.poke();
     })
 }
 
@@ -380,7 +379,7 @@ pub(crate) fn owner_ended(ended: Owner) {
         // SAFETY: inside the gate, what the frame points to is alive.
         let (resource, waiter) = unsafe { (frame.resource.as_ref(), frame.waiter.as_ref()) };
         if resource.hold().is_some_and(|hold| hold.owner == ended) {
-            waiter.handle().wake(1, Scope::Private);
+            waiter.poke();
         }
     }
     if quiescence::has_chosen()
@@ -392,7 +391,7 @@ pub(crate) fn owner_ended(ended: Owner) {
 
 /// Lets the waiter of `step` look around, if it still waits as it did then.
 fn poke(step: &Step) {
-    with_waiter(step, |_, waiter| waiter.handle().wake(1, Scope::Private));
+    with_waiter(step, |_, waiter| waiter.poke());
 }
 
 /// Everybody in this process who waits in oneloom now, longest first.

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `IDLE` | in no list, nothing received | its waiter |
 //! | `QUEUED` | in a list | its waiter, inside the gate |
+//! | `POKED` | in a list, and to look around: who it waits for may be gone | whoever walks the wait graph |
 //! | `WOKEN` | taken out of the list: look again, somebody may have been faster | a notifier, inside the gate |
 //! | `GRANTED + token` | taken out of the list: it is yours | a notifier, inside the gate |
 //!
@@ -28,8 +29,9 @@ use crate::word::{Handle, Scope, Word};
 
 const IDLE: u32 = 0;
 const QUEUED: u32 = 1;
-const WOKEN: u32 = 2;
-const GRANTED: u32 = 3;
+const POKED: u32 = 2;
+const WOKEN: u32 = 3;
+const GRANTED: u32 = 4;
 
 /// What became of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl Waiter {
     #[inline]
     pub(crate) fn notice(&self) -> Notice {
         match self.word.load(Ordering::Acquire) {
-            IDLE | QUEUED => Notice::Waiting,
+            IDLE | QUEUED | POKED => Notice::Waiting,
             WOKEN => Notice::Woken,
             granted => Notice::Granted(granted - GRANTED),
         }
@@ -104,7 +106,7 @@ impl Waiter {
     }
 
     pub(crate) fn is_queued(&self) -> bool {
-        self.word.load(Ordering::Relaxed) == QUEUED
+        matches!(self.word.load(Ordering::Relaxed), QUEUED | POKED)
     }
 
     /// Forgets that it was in a list: after a fork, the list is gone.
@@ -112,14 +114,21 @@ impl Waiter {
         self.word.store(IDLE, Ordering::Relaxed);
     }
 
-    /// Sleeps until notified; may return early.
+    /// Sleeps until notified or poked; may return early.
     pub(crate) fn sleep(&self, deadline: clock::Deadline) -> crate::word::Woken {
-        self.word.wait(QUEUED, deadline, Scope::Private)
+        let woken = self.word.wait(QUEUED, deadline, Scope::Private);
+        if self.word.load(Ordering::Relaxed) == POKED {
+            // A notice may come in between, and stays.
+            let _ = self.word.compare_exchange(POKED, QUEUED, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        woken
     }
 
-    /// The address to wake when this waiter is to look around without a notice.
-    pub(crate) fn handle(&self) -> Handle {
-        self.word.handle()
+    /// Lets a thread that sleeps, or is about to, look around without a notice.
+    pub(crate) fn poke(&self) {
+        if self.word.compare_exchange(QUEUED, POKED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.word.handle().wake(1, Scope::Private);
+        }
     }
 
     /// Replaces the waker. Inside the gate; what it returns is to be dropped outside, being foreign code.
@@ -213,7 +222,7 @@ impl WaiterList {
         self.notify_first(WOKEN, wakes)
     }
 
-    /// Hands over to the first, with a word of at most `u32::MAX - 3`. False when nobody waits.
+    /// Hands over to the first, with a word of at most `u32::MAX - 4`. False when nobody waits.
     pub fn grant_first(&mut self, token: u32, wakes: &mut Wakes) -> bool {
         self.notify_first(GRANTED + token, wakes)
     }

@@ -23,7 +23,7 @@ use oneloom_wait::waiter::{Notice, WaiterList, Wakes};
 use super::line::{Counters, Line, Name};
 
 /// The word for a party whose round was broken; every other word is the party's index.
-const BROKEN: u32 = u32::MAX - 3;
+const BROKEN: u32 = u32::MAX - 4;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
