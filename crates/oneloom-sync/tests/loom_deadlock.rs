@@ -14,7 +14,7 @@ use oneloom_wait::graph::{Certainty, Deadlock};
 use oneloom_wait::owner::Owner;
 use oneloom_wait::owner::modelled::{Owners, act_as};
 use oneloom_wait::wait::{Environment, Judgement, Stop, block};
-use support::check;
+use support::{check, wait_in_time};
 
 /// Raises, as a program does by default, and remembers what it was told.
 #[derive(Default)]
@@ -86,8 +86,65 @@ fn of_three_that_close_a_cycle_at_once_exactly_one_is_told() {
 }
 
 #[test]
+fn of_three_that_take_and_then_cross_no_cycle_is_missed() {
+    // Here each takes its own mutex while the others already walk: a hold that is not seen would hide the cycle.
+    check(2, || {
+        let owners = Arc::new(Owners::new(3));
+        let mutexes = Arc::new([(); 3].map(|()| RawMutex::new(Name::NONE)));
+        let members = [(); 3].map(|()| owners.thread());
+        let join = |place: usize| {
+            let (mutexes, member) = (mutexes.clone(), members[place]);
+            move || {
+                let (held, wanted) = (&mutexes[place], &mutexes[(place + 1) % 3]);
+                held.try_lock(member, true) && cross(member, held, wanted)
+            }
+        };
+        let others = [thread::spawn(join(1)), thread::spawn(join(2))];
+        let mine = join(0)();
+        let told = others.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>();
+        assert!(told + usize::from(mine) <= 1);
+    });
+}
+
+#[test]
 fn a_chain_that_ends_at_a_free_lock_is_nobodys_deadlock() {
     check(2, || assert_eq!(ring(3, 1), 0));
+}
+
+#[test]
+fn a_cycle_with_a_timed_wait_ends_by_itself() {
+    check(2, || {
+        let owners = Owners::new(2);
+        let mutexes = Arc::new([(); 2].map(|()| RawMutex::new(Name::NONE)));
+        let [timed, patient] = [(); 2].map(|()| owners.thread());
+        assert!(mutexes[0].try_lock(timed, true) && mutexes[1].try_lock(patient, true));
+        let other = thread::spawn({
+            let mutexes = mutexes.clone();
+            move || cross(patient, &mutexes[1], &mutexes[0])
+        });
+        act_as(timed);
+        if wait_in_time(&mutexes[1], LockCall { owner: timed, scoped: true }).is_some() {
+            mutexes[1].release(|| timed).unwrap();
+        }
+        mutexes[0].release(|| timed).unwrap();
+        assert!(!other.join().unwrap());
+    });
+}
+
+#[test]
+fn one_who_waits_for_an_owner_that_ends_is_told_though_nobody_polls() {
+    check(3, || {
+        let owners = Owners::new(2);
+        let mutexes = Arc::new([(); 2].map(|()| RawMutex::new(Name::NONE)));
+        let [waits, ends] = [(); 2].map(|()| owners.thread());
+        assert!(mutexes[0].try_lock(waits, true) && mutexes[1].try_lock(ends, true));
+        let told = thread::spawn({
+            let mutexes = mutexes.clone();
+            move || cross(waits, &mutexes[0], &mutexes[1])
+        });
+        owners.end(ends);
+        assert!(told.join().unwrap());
+    });
 }
 
 #[test]

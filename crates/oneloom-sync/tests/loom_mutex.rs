@@ -70,6 +70,23 @@ fn three_threads_lock_one_after_the_other() {
 }
 
 #[test]
+fn one_who_is_faster_than_those_in_line_leaves_them_in_line() {
+    check_both_ways(2, || {
+        let shared = mutex();
+        assert!(shared.mutex.try_lock(owner(3), true));
+        let others = [1, 2].map(|number| start(&shared, move |shared| shared.lock_and_change(number)));
+        shared.change_and_release(3);
+        let faster = shared.mutex.try_lock(owner(4), true);
+        if faster {
+            shared.change_and_release(4);
+        }
+        others.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(shared.data.get(), 3 + u32::from(faster));
+        assert!(shared.is_at_rest());
+    });
+}
+
+#[test]
 fn a_timed_wait_takes_what_comes_in_the_last_instant_or_leaves_it_to_the_next() {
     check_both_ways(2, || {
         let shared = mutex();

@@ -166,6 +166,17 @@ fn shutting_down_ends_every_wait_and_leaves_what_was_put() {
 }
 
 #[test]
+fn shutting_down_a_full_queue_refuses_who_waits_to_put() {
+    check_both_ways(2, || {
+        let queue = queue(1, &[7]);
+        let putters = [1, 2].map(|item| start(&queue, move |queue| wait(queue, PutCall::new(item))));
+        queue.shut_down(false);
+        putters.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), Err(ShutDown)));
+        assert_eq!(rest(&queue), [7]);
+    });
+}
+
+#[test]
 fn a_promised_item_is_not_lost_when_the_queue_is_emptied() {
     check_both_ways(2, || {
         let queue = queue(0, &[]);

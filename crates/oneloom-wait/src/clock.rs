@@ -67,17 +67,20 @@ pub use modelled::{set_starvation_limit, starvation_limit};
 
 #[cfg(any(loom, shuttle))]
 mod modelled {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::cell::Cell;
 
-    static LIMIT: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        // A model's threads all run on one thread of the system, and other models beside them on others.
+        static LIMIT: Cell<u64> = const { Cell::new(1) };
+    }
 
     /// What the running model chose.
     pub fn starvation_limit() -> u64 {
-        LIMIT.load(Ordering::Relaxed)
+        LIMIT.get()
     }
 
-    /// Chooses for the models that follow: 0 always hands over, 1 never does (time stands still).
+    /// Chooses for the models that follow on this thread: 0 always hands over, 1 never does (time stands still).
     pub fn set_starvation_limit(limit: u64) {
-        LIMIT.store(limit, Ordering::Relaxed);
+        LIMIT.set(limit);
     }
 }

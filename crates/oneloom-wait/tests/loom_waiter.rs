@@ -35,7 +35,7 @@ fn two_releases_end_two_waits() {
         });
         permits.release();
         permits.release();
-        waiters.map(|waiter| waiter.join().unwrap());
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
         assert_eq!(permits.rest(), (0, true));
     });
 }

@@ -1,0 +1,126 @@
+//! The models' own test: faults are planted in the code, one after the other, and for each of them the model
+//! that is named beside it must fail.
+//!
+//! A copy of the two crates is made in which every fault stands beside what is right, and a variable of the
+//! environment chooses between them as a model runs. So all of them cost one build, and the code itself knows
+//! nothing of them. A fault whose place is not found exactly once fails the test: the table follows the code.
+
+#![cfg(loom)]
+
+mod mutants;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mutants::{MUTANTS, Mutant, With};
+
+const CHOICE: &str = "ONELOOM_MUTANT";
+const CRATES: [&str; 2] = ["oneloom-wait", "oneloom-sync"];
+
+#[test]
+fn every_planted_fault_is_noticed_by_its_model() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
+    copy_crates(&root, &copy);
+    MUTANTS.iter().enumerate().for_each(|(number, mutant)| plant(&copy, number, mutant));
+    let models = build(&copy);
+    let unnoticed: Vec<_> = (0..MUTANTS.len())
+        .filter(|&number| !is_noticed(&models, number))
+        .map(|number| MUTANTS[number].name)
+        .collect();
+    assert!(unnoticed.is_empty(), "no model notices that {unnoticed:#?}");
+}
+
+fn copy_crates(root: &Path, copy: &Path) {
+    for name in CRATES {
+        let to = copy.join("crates").join(name);
+        // What is gone from the code must go from the copy.
+        let _ = fs::remove_dir_all(&to);
+        copy_folder(&root.join("crates").join(name), &to);
+    }
+    fs::remove_file(copy.join("crates/oneloom-sync/tests/loom_mutants.rs")).unwrap();
+    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();
+    let workspace = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let (before, members) = workspace.split_once("members = [").unwrap();
+    let (_, after) = members.split_once(']').unwrap();
+    let members = CRATES.map(|name| format!("\"crates/{name}\"")).join(", ");
+    fs::write(copy.join("Cargo.toml"), format!("{before}members = [{members}]{after}")).unwrap();
+    let library = copy.join("crates/oneloom-wait/src/lib.rs");
+    let text = fs::read_to_string(&library).unwrap();
+    let chooser = format!(
+        "/// Whether the fault of this number is planted in this run.
+pub fn planted(number: usize) -> bool {{
+    static CHOSEN: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
+    *CHOSEN.get_or_init(|| std::env::var(\"{CHOICE}\").ok()?.parse().ok()) == Some(number)
+}}"
+    );
+    fs::write(library, format!("{text}\n{chooser}\n")).unwrap();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Puts the fault beside what is right, chosen by its number.
+fn plant(copy: &Path, number: usize, mutant: &Mutant) {
+    let Mutant { name, file, old, with, .. } = mutant;
+    let path = copy.join("crates").join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(old).count(), 1, "'{name}': this is not exactly once in {file}:\n{old}");
+    let with = match with {
+        With::Out => format!("if !PLANTED {{ {old} }}"),
+        With::Text(text) => (*text).to_owned(),
+    };
+    let home = if file.starts_with("oneloom-wait") { "crate" } else { "oneloom_wait" };
+    let with = with.replace("PLANTED", &format!("{home}::planted({number})"));
+    fs::write(&path, text.replacen(old, &with, 1)).unwrap();
+}
+
+/// Builds the models that the faults name; returns their programs by name.
+fn build(copy: &Path) -> HashMap<&'static str, PathBuf> {
+    let mut names: Vec<_> = MUTANTS.iter().map(|mutant| mutant.model.0).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.current_dir(copy).args(["test", "--release", "--offline", "--no-run", "--workspace", "--target-dir"]);
+    // A place of its own: in the models' own, the copy would pass for the original.
+    command.arg(copy.join("target"));
+    names.iter().for_each(|name| _ = command.args(["--test", name]));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the code with the faults in it does not build:\n{said}");
+    // One line for each: `Executable tests/NAME.rs (PROGRAM)`.
+    let program = |name: &str| {
+        let line = said.lines().find(|line| line.contains(&format!("/{name}.rs ("))).unwrap();
+        copy.join(line.split_once('(').unwrap().1.trim_end_matches(')'))
+    };
+    names.into_iter().map(|name| (name, program(name))).collect()
+}
+
+/// Runs the model with the fault; it must fail, by itself and in time.
+fn is_noticed(models: &HashMap<&str, PathBuf>, number: usize) -> bool {
+    let Mutant { name, model: (program, test), .. } = &MUTANTS[number];
+    let output = Command::new(&models[program])
+        .args(["--exact", test])
+        .env(CHOICE, number.to_string())
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("running 1 test"), "'{name}': there is no model {program}::{test}");
+    // A model may also end by a signal: a broken list aborts.
+    let noticed = !output.status.success();
+    println!("{}: {name}", if noticed { "noticed" } else { "MISSED" });
+    noticed
+}

@@ -1,0 +1,365 @@
+//! The faults that the loom models must notice: for each machine, what somebody might forget there.
+
+/// A fault: how the only `old` in `file` reads `with` it, where `PLANTED` says whether it is there in this run,
+/// and the model (test file and test) that must notice.
+pub struct Mutant {
+    pub name: &'static str,
+    pub file: &'static str,
+    pub old: &'static str,
+    pub with: With,
+    pub model: (&'static str, &'static str),
+}
+
+/// What a fault does to a place.
+pub enum With {
+    /// The statement is not executed.
+    Out,
+    /// The place reads so.
+    Text(&'static str),
+}
+
+/// `old` is left out.
+const fn without(
+    name: &'static str,
+    file: &'static str,
+    old: &'static str,
+    model: (&'static str, &'static str),
+) -> Mutant {
+    Mutant { name, file, old, with: With::Out, model }
+}
+
+/// `old` reads `with`.
+const fn with(
+    name: &'static str,
+    file: &'static str,
+    old: &'static str,
+    with: &'static str,
+    model: (&'static str, &'static str),
+) -> Mutant {
+    Mutant { name, file, old, with: With::Text(with), model }
+}
+
+const GATE: &str = "oneloom-wait/src/gate.rs";
+const WAITER: &str = "oneloom-wait/src/waiter.rs";
+const WAIT: &str = "oneloom-wait/src/wait.rs";
+const GRAPH: &str = "oneloom-wait/src/graph.rs";
+const MUTEX: &str = "oneloom-sync/src/raw/mutex.rs";
+const REENTRANT: &str = "oneloom-sync/src/raw/reentrant.rs";
+const QUEUE: &str = "oneloom-sync/src/raw/queue.rs";
+const SEMAPHORE: &str = "oneloom-sync/src/raw/semaphore.rs";
+const EVENT: &str = "oneloom-sync/src/raw/event.rs";
+const CONDVAR: &str = "oneloom-sync/src/raw/condvar.rs";
+const BARRIER: &str = "oneloom-sync/src/raw/barrier.rs";
+const ONCE: &str = "oneloom-sync/src/raw/once.rs";
+
+/// Every fault, with the model that notices it.
+pub const MUTANTS: &[Mutant] = &[
+    with(
+        "the gate is left without releasing",
+        GATE,
+        "word.swap(open, Ordering::Release)",
+        "word.swap(open, if PLANTED { Ordering::Relaxed } else { Ordering::Release })",
+        ("loom_gate", "two_threads_are_never_inside_at_once"),
+    ),
+    with(
+        "the gate is entered without acquiring",
+        GATE,
+        "(open, open | LOCKED, Ordering::Acquire,",
+        "(open, open | LOCKED, if PLANTED { Ordering::Relaxed } else { Ordering::Acquire },",
+        ("loom_gate", "two_threads_are_never_inside_at_once"),
+    ),
+    with(
+        "a gate that is shut lets another in",
+        GATE,
+        "if current && seen & LOCKED != 0 {",
+        "if current && seen & LOCKED != 0 && !PLANTED {",
+        ("loom_gate", "two_threads_are_never_inside_at_once"),
+    ),
+    with(
+        "a notice does not release",
+        WAITER,
+        "waiter.word.store(notice, Ordering::Release);",
+        "waiter.word.store(notice, if PLANTED { Ordering::Relaxed } else { Ordering::Release });",
+        ("loom_signals", "setting_an_event_lets_everybody_go_on_who_waits"),
+    ),
+    with(
+        "a notified thread is not woken",
+        WAITER,
+        "Self::Thread(handle) => handle.wake(1, Scope::Private),",
+        "Self::Thread(handle) => if !PLANTED { handle.wake(1, Scope::Private) },",
+        ("loom_waiter", "a_release_ends_a_wait"),
+    ),
+    without(
+        "whoever gives up passes nothing on",
+        WAIT,
+        "call.withdraw(primitive, &mut state, notice, &mut wakes);",
+        ("loom_waiter", "a_dropped_future_passes_on_what_it_had_received"),
+    ),
+    with(
+        "what is handed over in the last instant is thrown away",
+        WAIT,
+        "return call.granted(primitive, token);",
+        "return if PLANTED { None } else { call.granted(primitive, token) };",
+        ("loom_waiter", "an_expired_future_keeps_what_it_had_received"),
+    ),
+    with(
+        "a future polled by another task keeps the first one's waker",
+        WAIT,
+        "            return false;
+        }
+        unused =",
+        "            return false;
+        }
+        if PLANTED {
+            return true;
+        }
+        unused =",
+        ("loom_waiter", "a_future_polled_with_another_waker_is_woken_through_that_one"),
+    ),
+    with(
+        "nobody looks for a cycle before sleeping",
+        WAIT,
+        "                && !self.deadline.is_timed()
+",
+        "                && !self.deadline.is_timed()
+                && !PLANTED
+",
+        ("loom_deadlock", "of_two_that_close_a_cycle_at_once_exactly_one_is_told"),
+    ),
+    without(
+        "whoever finds a cycle does not say so to the others",
+        GRAPH,
+        "registry.frame(owner)?.enter().condemned = true;",
+        ("loom_deadlock", "of_two_that_close_a_cycle_at_once_exactly_one_is_told"),
+    ),
+    with(
+        "whoever shows a wait does not fence",
+        GRAPH,
+        "    fence(Ordering::SeqCst);
+    published",
+        "    if !PLANTED { fence(Ordering::SeqCst); }
+    published",
+        ("loom_deadlock", "one_who_waits_for_an_owner_that_ends_is_told_though_nobody_polls"),
+    ),
+    with(
+        "an owner that ends does not fence",
+        GRAPH,
+        "    fence(Ordering::SeqCst);
+    if registry.published",
+        "    if !PLANTED { fence(Ordering::SeqCst); }
+    if registry.published",
+        ("loom_deadlock", "one_who_waits_for_an_owner_that_ends_is_told_though_nobody_polls"),
+    ),
+    with(
+        "only one who sleeps already can be poked",
+        WAITER,
+        "if self.word.compare_exchange(QUEUED, POKED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {",
+        "if PLANTED || self.word.compare_exchange(QUEUED, POKED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {",
+        ("loom_deadlock", "one_who_waits_for_an_owner_that_ends_is_told_though_nobody_polls"),
+    ),
+    with(
+        "a walk takes a timed wait for one without end",
+        GRAPH,
+        "if step.flags & flag::TIMED != 0 {",
+        "if step.flags & flag::TIMED != 0 && !PLANTED {",
+        ("loom_deadlock", "a_cycle_with_a_timed_wait_ends_by_itself"),
+    ),
+    with(
+        "whoever joins the mutex's line does not say so",
+        MUTEX,
+        "                state | PARKED
+            };",
+        "                state | if PLANTED { 0 } else { PARKED }
+            };",
+        ("loom_mutex", "three_threads_lock_one_after_the_other"),
+    ),
+    with(
+        "the mutex is released without releasing",
+        MUTEX,
+        "compare_exchange(state, 0, Ordering::Release,",
+        "compare_exchange(state, 0, if PLANTED { Ordering::Relaxed } else { Ordering::Release },",
+        ("loom_mutex", "three_threads_lock_one_after_the_other"),
+    ),
+    with(
+        "whoever is faster than the line forgets it",
+        MUTEX,
+        "let taken = hold | state & PARKED;",
+        "let taken = hold | if PLANTED { 0 } else { state & PARKED };",
+        ("loom_mutex", "one_who_is_faster_than_those_in_line_leaves_them_in_line"),
+    ),
+    without(
+        "a mutex that was handed over and is not wanted stays locked",
+        MUTEX,
+        "mutex.take_back(self.owner);",
+        ("loom_mutex", "a_dropped_future_passes_the_lock_on"),
+    ),
+    with(
+        "a mutex that was offered and is not wanted is offered to nobody else",
+        MUTEX,
+        "            line.waiters.wake_first(wakes);",
+        "            if !PLANTED { line.waiters.wake_first(wakes); }",
+        ("loom_mutex", "a_dropped_future_passes_the_lock_on"),
+    ),
+    with(
+        "a late release ends whatever hold it finds",
+        MUTEX,
+        "if state & SCOPED != 0 && state & !PARKED != hold {",
+        "if state & SCOPED != 0 && state & !PARKED != hold && !PLANTED {",
+        ("loom_mutex", "of_two_releases_of_one_hold_only_one_succeeds_and_no_scope_is_broken"),
+    ),
+    with(
+        "a reentrant mutex is free one release too late",
+        REENTRANT,
+        "if count > 1 {",
+        "if count > u64::from(!PLANTED) {",
+        ("loom_mutex", "a_reentrant_mutex_is_free_after_the_last_release_only"),
+    ),
+    with(
+        "a get offers its place to nobody",
+        QUEUE,
+        "if self.maxsize != 0 && self.has_place() {",
+        "if self.maxsize != 0 && self.has_place() && !PLANTED {",
+        ("loom_queue", "two_putters_share_one_place_and_lose_nothing"),
+    ),
+    with(
+        "a put offers its item to nobody",
+        QUEUE,
+        "        self.store.push(item);
+        self.offer_item(wakes);",
+        "        self.store.push(item);
+        if !PLANTED { self.offer_item(wakes); }",
+        ("loom_queue", "an_item_ends_a_get_and_brings_what_was_done_before_it"),
+    ),
+    with(
+        "a get that gives up offers its item to nobody",
+        QUEUE,
+        "if notice != Notice::Waiting && state.has_item()",
+        "if notice != Notice::Waiting && state.has_item() && !PLANTED",
+        ("loom_queue", "the_item_of_a_dropped_get_goes_to_the_next"),
+    ),
+    with(
+        "a get that gives up leaves its item promised",
+        QUEUE,
+        "        state.getters.count_withdrawal();
+        if let Notice::Granted(_) = notice {",
+        "        state.getters.count_withdrawal();
+        if let Notice::Granted(_) = notice && !PLANTED {",
+        ("loom_queue", "the_item_of_a_dropped_get_goes_to_the_next"),
+    ),
+    with(
+        "a put that gives up offers its place to nobody",
+        QUEUE,
+        "if notice != Notice::Waiting && state.has_place()",
+        "if notice != Notice::Waiting && state.has_place() && !PLANTED",
+        ("loom_queue", "the_place_of_a_dropped_put_goes_to_the_next_and_its_item_stays_out"),
+    ),
+    without(
+        "shutting down forgets who waits to put",
+        QUEUE,
+        "state.putters.waiters.wake_all(wakes);",
+        ("loom_queue", "shutting_down_a_full_queue_refuses_who_waits_to_put"),
+    ),
+    without(
+        "the last task that is done tells nobody",
+        QUEUE,
+        "state.joiners.waiters.grant_all(0, &mut wakes);",
+        ("loom_queue", "join_ends_when_the_last_item_is_done"),
+    ),
+    with(
+        "a reserved place is given back to nobody",
+        QUEUE,
+        "        state.promised_places = state.promised_places.saturating_sub(1);
+        if state.has_place() {",
+        "        state.promised_places = state.promised_places.saturating_sub(1);
+        if state.has_place() && !PLANTED {",
+        ("loom_queue", "a_reserved_place_is_filled_or_given_back_to_the_next"),
+    ),
+    with(
+        "a permit that was offered and is not wanted is offered to nobody else",
+        SEMAPHORE,
+        "notice == Notice::Woken && semaphore.value() > 0",
+        "notice == Notice::Woken && semaphore.value() > 0 && !PLANTED",
+        ("loom_semaphore", "a_dropped_future_passes_its_permit_on"),
+    ),
+    with(
+        "a permit that is handed over is also put back",
+        SEMAPHORE,
+        "self.total(state, permits)? - handed as u64",
+        "self.total(state, permits)? - if PLANTED { 0 } else { handed as u64 }",
+        ("loom_semaphore", "several_permits_at_once_let_several_go_on"),
+    ),
+    with(
+        "a release forgets those it has nothing for",
+        SEMAPHORE,
+        "if line.waiters.iter().nth(reach).is_some() {",
+        "if line.waiters.iter().nth(reach).is_some() && !PLANTED {",
+        ("loom_semaphore", "one_permit_lets_one_in_at_a_time"),
+    ),
+    with(
+        "setting an event lets one go on",
+        EVENT,
+        "while line.grant_first(0, &mut wakes) {}",
+        "while line.grant_first(0, &mut wakes) && !PLANTED {}",
+        ("loom_signals", "setting_an_event_lets_everybody_go_on_who_waits"),
+    ),
+    with(
+        "setting an event only lets them look again",
+        EVENT,
+        "self.state.swap(SET, Ordering::Release);",
+        "self.state.swap(SET, Ordering::Release);
+        while PLANTED && line.waiters.wake_first(&mut wakes) {}",
+        ("loom_signals", "whoever_waits_when_an_event_is_set_goes_on_even_if_it_is_cleared_at_once"),
+    ),
+    with(
+        "setting an event that is set does not release",
+        EVENT,
+        "            match self.state.compare_exchange_weak(state, SET, Ordering::Release,",
+        "            if state & SET != 0 && PLANTED {
+                return;
+            }
+            match self.state.compare_exchange_weak(state, SET, Ordering::Release,",
+        ("loom_signals", "clearing_an_event_shows_the_work_of_every_setting_it_wipes_out"),
+    ),
+    with(
+        "clearing an event does not acquire",
+        EVENT,
+        "self.state.fetch_and(!SET, Ordering::AcqRel);",
+        "self.state.fetch_and(!SET, if PLANTED { Ordering::Release } else { Ordering::AcqRel });",
+        ("loom_signals", "clearing_an_event_shows_the_work_of_every_setting_it_wipes_out"),
+    ),
+    with(
+        "a notification of one who gives up is lost",
+        CONDVAR,
+        "            line.grant_first(0, wakes);",
+        "            if !PLANTED { line.grant_first(0, wakes); }",
+        ("loom_signals", "a_notification_of_one_who_gives_up_goes_to_the_next"),
+    ),
+    with(
+        "a party that gives up breaks nothing",
+        BARRIER,
+        "if !self.breaks {",
+        "if !self.breaks || PLANTED {",
+        ("loom_signals", "a_party_that_gives_up_breaks_the_barrier_for_all_or_passed_with_them"),
+    ),
+    with(
+        "an aborted barrier turns one away",
+        BARRIER,
+        "while self.arrived.grant_first(BROKEN, wakes) {}",
+        "while self.arrived.grant_first(BROKEN, wakes) && !PLANTED {}",
+        ("loom_signals", "an_aborted_barrier_turns_everybody_away"),
+    ),
+    with(
+        "what happens once may be begun by two",
+        ONCE,
+        "        self.claims.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN == 0
+    }",
+        "        if PLANTED {
+            let claims = self.claims.load(Ordering::Relaxed);
+            self.claims.store(claims | BEGUN, Ordering::Relaxed);
+            return claims & BEGUN == 0;
+        }
+        self.claims.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN == 0
+    }",
+        ("loom_signals", "what_happens_once_is_begun_and_taken_once_and_seen_by_all"),
+    ),
+];
