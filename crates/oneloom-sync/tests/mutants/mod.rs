@@ -42,6 +42,7 @@ const fn with(
 const GATE: &str = "oneloom-wait/src/gate.rs";
 const WAITER: &str = "oneloom-wait/src/waiter.rs";
 const WAIT: &str = "oneloom-wait/src/wait.rs";
+const INBOX: &str = "oneloom-wait/src/inbox.rs";
 const GRAPH: &str = "oneloom-wait/src/graph.rs";
 const MUTEX: &str = "oneloom-sync/src/raw/mutex.rs";
 const REENTRANT: &str = "oneloom-sync/src/raw/reentrant.rs";
@@ -115,6 +116,25 @@ pub const MUTANTS: &[Mutant] = &[
         }
         unused =",
         ("loom_waiter", "a_future_polled_with_another_waker_is_woken_through_that_one"),
+    ),
+    with(
+        "the bell is silenced after the tokens were taken",
+        INBOX,
+        "        into.append(&mut tokens.waiting);
+",
+        "        into.append(&mut tokens.waiting);
+        if PLANTED {
+            drop(tokens);
+            let _ = rustix::io::read(&self.bell, &mut [0_u8; 8]);
+        }
+",
+        ("loom_inbox", "a_token_that_was_not_taken_has_rung_the_bell"),
+    ),
+    without(
+        "a loop that was told once counts as told for ever",
+        INBOX,
+        "tokens.announced = false;",
+        ("loom_inbox", "a_drained_inbox_rings_again"),
     ),
     with(
         "nobody looks for a cycle before sleeping",
