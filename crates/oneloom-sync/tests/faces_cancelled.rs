@@ -149,6 +149,19 @@ struct Table {
     closed: bool,
 }
 
+/// Lets the patient one go when it goes, after a failure as well.
+struct Closing<'a> {
+    table: &'a Mutex<Table>,
+    announced: &'a Condvar,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.table.lock().closed = true;
+        self.announced.notify_all();
+    }
+}
+
 #[test]
 fn stress_waiting_for_a_condition_that_is_given_up_loses_no_notification() {
     let (table, announced) = (Mutex::new(Table::default()), Condvar::new());
@@ -184,9 +197,8 @@ fn stress_waiting_for_a_condition_that_is_given_up_loses_no_notification() {
                 received.fetch_add(1, Ordering::Relaxed);
             }
         });
+        let _closing = Closing { table: &table, announced: &announced };
         give_up_often(attempt, notify);
-        table.lock().closed = true;
-        announced.notify_all();
     });
     assert_eq!((announced.statistics().waiting, table.is_locked()), (0, false));
 }
