@@ -19,7 +19,7 @@ import sys as _sys
 if _sys.platform != "linux":
     raise ImportError(f"oneloom runs on Linux 5.10 or newer; this is {_sys.platform}")
 
-from oneloom import _coroutines, _native, deadlock
+from oneloom import _coroutines, _native as _native, deadlock
 from oneloom._native import (
     Barrier,
     BoundedSemaphore,

@@ -2,4 +2,5 @@
 
 from oneloom._run import main
 
-main()
+if __name__ == "__main__":
+    main()

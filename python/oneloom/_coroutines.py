@@ -12,19 +12,28 @@ from oneloom._native import Waiting as _NOT_NOW  # Stands for "not at once" amon
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
     from typing import Any
 
+    _Methods = dict[str, Callable[..., Any]]
+    _Lockable = _native.Lock | _native.RLock | _native.Semaphore
 
-async def _acquire_async(self: Any, timeout: float | None = None) -> bool:
+
+async def _acquire_async(self: _Lockable, timeout: float | None = None) -> bool:
     """Take it in a coroutine; False if `timeout` seconds pass first. RuntimeError where no asyncio loop runs."""
     return self._acquire_now(False) or await self._acquire_later(False, timeout)
 
 
-async def _enter_async(self: Any) -> bool:
+async def _enter_async(self: _Lockable) -> bool:
     return self._acquire_now(True) or await self._acquire_later(True, None)
 
 
-async def _exit_async(self: Any, kind: object, value: object, traceback: object) -> None:
+async def _exit_async(
+    self: _Lockable | _native.Condition,
+    kind: type[BaseException] | None,
+    value: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
     self.__exit__(kind, value, traceback)
 
 
@@ -46,7 +55,7 @@ async def _get_async(self: Any, timeout: float | None = None) -> Any:
     return await self._get_later(timeout) if item is _NOT_NOW else item
 
 
-async def _join_async(self: Any, timeout: float | None = None) -> bool | None:
+async def _join_async(self: _native.Queue[Any], timeout: float | None = None) -> bool | None:
     """Wait in a coroutine until every item was reported done; with `timeout` seconds, whether it was."""
     done = await self._join_later(timeout)
     return None if timeout is None else done
@@ -63,26 +72,28 @@ async def _anext(self: Any) -> Any:
         raise StopAsyncIteration from None
 
 
-async def _event_wait_async(self: Any, timeout: float | None = None) -> bool:
+async def _event_wait_async(self: _native.Event | _native.Completion, timeout: float | None = None) -> bool:
     """Wait in a coroutine until it happens; False if `timeout` seconds pass first."""
     return self._wait_now() or await self._wait_later(timeout)
 
 
-async def _barrier_wait_async(self: Any, timeout: float | None = None) -> int:
+async def _barrier_wait_async(self: _native.Barrier, timeout: float | None = None) -> int:
     """Wait in a coroutine for the other parties, as `wait` does in a thread."""
     return await self._wait_later(timeout)
 
 
-async def _condition_acquire_async(self: Any, timeout: float | None = None) -> bool:
+async def _condition_acquire_async(self: _native.Condition, timeout: float | None = None) -> bool:
     """Take the condition's lock in a coroutine; False if `timeout` seconds pass first."""
-    return await self._lock.acquire_async(timeout)
+    taken: bool = await self._lock.acquire_async(timeout)
+    return taken
 
 
-async def _condition_enter_async(self: Any) -> bool:
-    return await self._lock.__aenter__()
+async def _condition_enter_async(self: _native.Condition) -> bool:
+    taken: bool = await self._lock.__aenter__()
+    return taken
 
 
-async def _condition_wait_async(self: Any, timeout: float | None = None) -> bool:
+async def _condition_wait_async(self: _native.Condition, timeout: float | None = None) -> bool:
     """Let go of the lock, wait in a coroutine to be notified, and take the lock again.
 
     False if `timeout` seconds pass first. The lock is held again at the end even if the task was cancelled.
@@ -121,7 +132,7 @@ def _is_cancellation(error: BaseException) -> bool:
     return isinstance(error, CancelledError)
 
 
-def _wait_for(self: Any, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+def _wait_for(self: _native.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
     """Wait until `predicate()` is true, for at most `timeout` seconds; return its last value."""
     from time import monotonic
 
@@ -136,7 +147,7 @@ def _wait_for(self: Any, predicate: Callable[[], Any], timeout: float | None = N
     return value
 
 
-async def _wait_for_async(self: Any, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+async def _wait_for_async(self: _native.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
     """Wait in a coroutine until `predicate()` is true, for at most `timeout` seconds; return its last value."""
     from time import monotonic
 
@@ -151,9 +162,9 @@ async def _wait_for_async(self: Any, predicate: Callable[[], Any], timeout: floa
     return value
 
 
-_LOCK = {"acquire_async": _acquire_async, "__aenter__": _enter_async, "__aexit__": _exit_async}
-_QUEUE = {"put_async": _put_async, "get_async": _get_async, "__aiter__": _aiter, "__anext__": _anext}
-_CONDITION = {
+_LOCK: _Methods = {"acquire_async": _acquire_async, "__aenter__": _enter_async, "__aexit__": _exit_async}
+_QUEUE: _Methods = {"put_async": _put_async, "get_async": _get_async, "__aiter__": _aiter, "__anext__": _anext}
+_CONDITION: _Methods = {
     "acquire_async": _condition_acquire_async,
     "__aenter__": _condition_enter_async,
     "__aexit__": _exit_async,
@@ -161,7 +172,7 @@ _CONDITION = {
     "wait_for": _wait_for,
     "wait_for_async": _wait_for_async,
 }
-_METHODS: dict[Any, dict[str, Callable[..., Any]]] = {
+_METHODS: dict[Any, _Methods] = {
     _native.Lock: _LOCK,
     _native.RLock: _LOCK,
     _native.Semaphore: _LOCK,

@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, TypeVar
 
-    Result = TypeVar("Result")
+    _Result = TypeVar("_Result")
 
 
 def run(
-    main: Coroutine[Any, Any, Result],
+    main: Coroutine[Any, Any, _Result],
     *,
     debug: bool | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
-) -> Result:
+) -> _Result:
     """Run a coroutine on an event loop of its own, close the loop, and return the coroutine's result.
 
     What `asyncio.run` takes in Python 3.12 and later; `loop_factory` works on 3.11 as well.

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    Choice = Literal["raise", "warn", "off"]
+    _Choice = Literal["raise", "warn", "off"]
 
 __all__ = ["policy"]
 
@@ -34,7 +34,7 @@ class policy:  # noqa: N801 (it is called like a function, and only incidentally
     ...     pass
     """
 
-    def __init__(self, cycles: Choice | None = None, tasks: Choice | None = None) -> None:
+    def __init__(self, cycles: _Choice | None = None, tasks: _Choice | None = None) -> None:
         self._before = dict(_now)
         _set(_now["cycles"] if cycles is None else cycles, _now["tasks"] if tasks is None else tasks)
 
