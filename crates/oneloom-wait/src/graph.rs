@@ -226,6 +226,15 @@ pub fn wait_of(owner: Owner) -> Option<Step> {
 }
 
 fn wait_in(registry: &Registry, owner: Owner) -> Option<Step> {
+    wait_with(registry, owner, |resource| resource.name().map(str::to_owned))
+}
+
+/// A name stands in memory of its own, so not everybody asks for it.
+fn wait_with(
+    registry: &Registry,
+    owner: Owner,
+    name: impl FnOnce(&dyn Resource) -> Option<String>,
+) -> Option<Step> {
     let place = registry.frame(owner)?.enter();
     let frame = place.waiting?;
     let fields = registry.read_wait(owner)?;
@@ -245,14 +254,44 @@ fn wait_in(registry: &Registry, owner: Owner) -> Option<Step> {
         since: fields.since,
         resource: frame.id(),
         kind: resource.kind(),
-        name: resource.name().map(str::to_owned),
+        name: name(resource),
         edge,
     })
 }
 
 /// Whether the thread `owner` is blocked without a deadline.
 fn blocked_for_good(registry: &Registry, owner: Owner) -> Option<Step> {
-    wait_in(registry, owner).filter(|step| step.flags & (flag::TIMED | flag::AWAITS) == 0)
+    wait_with(registry, owner, |_| None).filter(|step| step.flags & (flag::TIMED | flag::AWAITS) == 0)
+}
+
+/// Whether the way from `start` comes to an end that [`walk`] would return. Every wait without a deadline asks,
+/// and nearly always the answer is no: this allocates nothing.
+fn leads_back(registry: &Registry, start: Owner) -> bool {
+    // A cycle further on is noticed when the way comes by the mark again, which moves ever more rarely.
+    let (mut owner, mut mark) = (start, start);
+    let (mut passed, mut patience) = (0_u32, 1);
+    loop {
+        let Some(step) = step_with(registry, owner, |_| None) else { return false };
+        let next = match step.edge {
+            Edge::HeldBy { holder, .. } => holder,
+            Edge::RunsOn(thread) => thread,
+            Edge::Unheld => return false,
+        };
+        if step.flags & flag::TIMED != 0 {
+            return false;
+        }
+        if next == start || registry.standing(next) == Standing::Ended {
+            return next == start || owner == start;
+        }
+        if next == mark {
+            return false;
+        }
+        passed += 1;
+        if passed == patience {
+            (mark, passed, patience) = (next, 0, patience.saturating_mul(2));
+        }
+        owner = next;
+    }
 }
 
 /// Walks from `start`; returns the participants of a cycle through it.
@@ -291,6 +330,14 @@ fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
 
 /// What keeps `owner` from going on. A task can't while its loop's thread is blocked, whatever it awaits.
 fn step_of(registry: &Registry, owner: Owner) -> Option<Step> {
+    step_with(registry, owner, |resource| resource.name().map(str::to_owned))
+}
+
+fn step_with(
+    registry: &Registry,
+    owner: Owner,
+    name: impl FnOnce(&dyn Resource) -> Option<String>,
+) -> Option<Step> {
     if registry.kind(owner) == Kind::Task {
         let home = registry.home(owner);
         if let Some(blocked) = blocked_for_good(registry, home) {
@@ -298,7 +345,7 @@ fn step_of(registry: &Registry, owner: Owner) -> Option<Step> {
             return Some(Step { owner, edge, kind: "event loop", name: None, ..blocked });
         }
     }
-    wait_in(registry, owner)
+    wait_with(registry, owner, name)
 }
 
 /// Nothing: its gate alone matters.
@@ -316,6 +363,9 @@ pub(crate) fn examine(owner: Owner) -> Option<Deadlock> {
     }
     owner::confirm_after_fork();
     let registry = registry();
+    if !leads_back(registry, owner) {
+        return None;
+    }
     let first = walk(registry, owner)?;
     let _verdict = registry.verdict.enter();
     let second = walk(registry, owner)?;
