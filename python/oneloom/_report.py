@@ -7,7 +7,7 @@ to do with names, frames and text. Participants come as ("thread", ident, native
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
 import threading
@@ -17,15 +17,16 @@ from oneloom import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import CodeType, FrameType
     from typing import IO, Any
 
-    Party = tuple[str, Any, int, Any]
-    Wait = tuple[Party, str, str | None, int, Party | None, str, int, bool]
+    _Party = tuple[str, Any, int, Any]
+    _Place = tuple[str, int, str]
+    _Wait = tuple[_Party, str, str | None, int, _Party | None, str, int, bool]
 
 _HERE = os.path.dirname(__file__) + os.sep
 _DEPTH = 6
+_SAME_FOR_ALL = (threading.__file__, "<frozen runpy>")
 
 _HEADS = {
     "certain": "these wait for each other, and nothing else can help:",
@@ -39,7 +40,7 @@ _HINTS = {
 }
 
 
-def name_of(party: Party) -> str:
+def name_of(party: _Party) -> str:
     """A participant's name: the thread's or the task's own."""
     kind, key, native, running = party
     if kind == "task" and key is not None:
@@ -52,7 +53,7 @@ def name_of(party: Party) -> str:
     return "an owner that has ended" if key else "an unknown owner"
 
 
-def describe(title: str, certainty: str, waits: list[Wait]) -> str:
+def describe(title: str, certainty: str, waits: list[_Wait]) -> str:
     """The text of a deadlock: a line and a few frames for each participant."""
     lines = [f"{title}: {_HEADS[certainty]}"]
     holder_ended = any(how == "ended" for *_, how, _, _ in waits)
@@ -64,7 +65,7 @@ def describe(title: str, certainty: str, waits: list[Wait]) -> str:
     return "\n".join(lines)
 
 
-def _lines_of(wait: Wait) -> list[str]:
+def _lines_of(wait: _Wait) -> list[str]:
     who, kind, name, address, other, how, _, _ = wait
     thing = f"{kind} {name!r}" if name is not None else f"{kind} at {address:#x}"
     if kind == "thread" and other is not None:
@@ -77,10 +78,10 @@ def _lines_of(wait: Wait) -> list[str]:
         line = f"  {name_of(who)} waits for {thing}, held by {name_of(other)}"
     else:
         line = f"  {name_of(who)} waits for {thing}"
-    return [line, *(f"    {place}" for place in _places(who))]
+    return [line, *(f'    File "{file}", line {number}, in {name}' for file, number, name in _places(who))]
 
 
-def _places(party: Party) -> Iterable[str]:
+def _places(party: _Party) -> list[_Place]:
     """Where a participant stands, outermost first. It is blocked or suspended, so its frames stand still."""
     kind, key, *_ = party
     if kind == "thread":
@@ -88,19 +89,19 @@ def _places(party: Party) -> Iterable[str]:
         return _from_frame(frame)
     if kind == "task" and key is not None:
         return _from_coroutine(key.get_coro())
-    return ()
+    return []
 
 
-def _from_frame(frame: FrameType | None) -> list[str]:
-    places: list[str] = []
+def _from_frame(frame: FrameType | None) -> list[_Place]:
+    places: list[_Place] = []
     while frame is not None and len(places) < _DEPTH:
         _add(places, frame.f_code, frame.f_lineno)
         frame = frame.f_back
     return places[::-1]
 
 
-def _from_coroutine(coroutine: Any) -> list[str]:
-    places: list[str] = []
+def _from_coroutine(coroutine: Any) -> list[_Place]:
+    places: list[_Place] = []
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
         if frame is None:
@@ -110,24 +111,22 @@ def _from_coroutine(coroutine: Any) -> list[str]:
     return places[-_DEPTH:]
 
 
-def _add(places: list[str], code: CodeType, line: int | None) -> None:
-    # Our own frames say nothing about the program, and threading's are the same under every thread.
-    if not code.co_filename.startswith(_HERE) and code.co_filename != threading.__file__:
-        places.append(f'File "{code.co_filename}", line {line}, in {code.co_name}')
+def _add(places: list[_Place], code: CodeType, line: int | None) -> None:
+    # Our own frames say nothing about the program; threading's and runpy's are the same under every one.
+    if not code.co_filename.startswith(_HERE) and code.co_filename not in _SAME_FOR_ALL:
+        places.append((code.co_filename, line or 0, code.co_name))
 
 
-def warn(text: str) -> None:
+def warn(title: str, certainty: str, waits: list[_Wait]) -> None:
     """Report without raising: a DeadlockWarning on standard error, whatever filters are set for other warnings."""
     import warnings
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", _native.DeadlockWarning)
-        warnings.warn_explicit(text, _native.DeadlockWarning, *_main_place())
-
-
-def _main_place() -> tuple[str, int]:
-    # The report names its places itself; the line of whoever happened to notice would only mislead.
-    return "oneloom", 0
+    places = _places(waits[0][0]) if waits else []
+    file, number, _ = places[-1] if places else ("oneloom", 0, "")
+    message = _native.DeadlockWarning(describe(title, certainty, waits))
+    # Past the filters: setting them for a moment is not safe while other threads warn too. No source line
+    # (that is, an empty one): the report shows where each participant stands.
+    warnings.showwarning(message, _native.DeadlockWarning, file, number, line="")
 
 
 def has_signal_handlers() -> bool:

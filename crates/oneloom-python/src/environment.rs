@@ -29,6 +29,7 @@ where
 /// What a blocked Python thread answers to the wait engine. Used while detached.
 struct PythonThread {
     flags: u32,
+    /// Whether handlers of signals may run: on the main thread, in a wait that may end without its result.
     interruptible: bool,
     /// What a signal handler raised.
     raised: Option<PyErr>,
@@ -37,6 +38,10 @@ struct PythonThread {
 impl Environment for PythonThread {
     fn flags(&self) -> u32 {
         self.flags
+    }
+
+    fn is_interruptible(&self) -> bool {
+        self.interruptible
     }
 
     fn interrupted(&mut self) -> bool {
@@ -96,7 +101,9 @@ where
 {
     let _task = BlockingTask::note(python, owner::thread(python));
     let on_loop = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
-    let flags = on_loop | report::exit_flag(python);
+    let main = report::is_main_thread(python);
+    let flags = on_loop | report::exit_flag(main);
+    let interruptible = interruptible && main;
     let mut environment = PythonThread { flags, interruptible, raised: None };
     let ended = python.detach(|| block(primitive, call, deadline, &mut environment));
     match ended {
@@ -120,8 +127,8 @@ pub fn notifying<R>(python: Python<'_>, act: impl FnOnce() -> R) -> R {
     }
     let scope = Local::open();
     let result = act();
-    if scope.finish() {
-        port::drain_soon(python);
+    for inbox in scope.finish() {
+        port::drain_soon(python, &inbox);
     }
     result
 }

@@ -41,14 +41,13 @@ struct Futures {
 /// `RuntimeError` where no asyncio loop runs.
 pub fn current(python: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Port>)> {
     let running = owner::running_loop(python).ok_or_else(no_loop)?;
-    let name = intern!(python, "_oneloom_port");
-    if let Ok(port) = running.getattr(name) {
-        return Ok((running, port.cast_into()?));
+    if let Ok(port) = port_of(&running) {
+        return Ok((running, port));
     }
     let port = Bound::new(python, Port { inbox: Arc::new(Inbox::new()?), futures: Mutex::default() })?;
     let bell = port.get().inbox.bell().as_raw_fd();
     running.call_method1(intern!(python, "add_reader"), (bell, port.getattr("drain")?))?;
-    running.setattr(name, &port)?;
+    running.setattr(intern!(python, "_oneloom_port"), &port)?;
     IN_USE.store(true, Ordering::Relaxed);
     Ok((running, port))
 }
@@ -113,13 +112,23 @@ pub fn resolve(future: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Lets the loop that runs on this thread drain its inbox in its next round.
+/// Lets a loop of this thread drain its inbox: in its next round if it runs now, when it runs again if not.
 #[cold]
-pub fn drain_soon(python: Python<'_>) {
-    let soon = current(python).and_then(|(running, port)| {
-        running.call_method1(intern!(python, "call_soon"), (port.getattr(intern!(python, "drain"))?,))
-    });
+pub fn drain_soon(python: Python<'_>, inbox: &Arc<Inbox>) {
+    let running = owner::running_loop(python);
+    let port = running.as_ref().and_then(|running| port_of(running).ok());
+    let (Some(running), Some(port)) = (running, port.filter(|port| Arc::ptr_eq(&port.get().inbox, inbox)))
+    else {
+        inbox.ring();
+        return;
+    };
+    let drain = port.getattr(intern!(python, "drain"));
+    let soon = drain.and_then(|drain| running.call_method1(intern!(python, "call_soon"), (drain,)));
     if let Err(error) = soon {
         error.write_unraisable(python, None);
     }
+}
+
+fn port_of<'py>(running: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Port>> {
+    Ok(running.getattr(intern!(running.py(), "_oneloom_port"))?.cast_into()?)
 }

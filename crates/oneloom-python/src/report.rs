@@ -52,9 +52,13 @@ fn _waits(python: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 }
 
 /// The flag of a wait of the main thread at exit.
-pub fn exit_flag(python: Python<'_>) -> u32 {
-    let at_exit = AT_EXIT.load(Ordering::Relaxed) && is_main(owner::thread(python));
-    if at_exit { flag::AT_EXIT } else { 0 }
+pub fn exit_flag(main: bool) -> u32 {
+    if main && AT_EXIT.load(Ordering::Relaxed) { flag::AT_EXIT } else { 0 }
+}
+
+/// Whether the calling thread is the process's first, which runs the handlers of signals.
+pub fn is_main_thread(python: Python<'_>) -> bool {
+    is_main(owner::thread(python))
 }
 
 fn is_main(owner: Owner) -> bool {
@@ -84,6 +88,7 @@ pub fn judge(python: Python<'_>, deadlock: &Deadlock) -> Judgement {
 pub fn judge_task(python: Python<'_>, deadlock: &Deadlock) -> Option<PyErr> {
     match TASKS.load(Ordering::Relaxed) {
         OFF => None,
+        _ if deadlock.holder_ended && is_held_for_good(deadlock) => Some(error(python, deadlock)),
         // The victim is the one that closed the cycle: the others would only follow it.
         RAISE => closed_by_first(deadlock).then(|| error(python, deadlock)),
         _ => {
@@ -91,6 +96,12 @@ pub fn judge_task(python: Python<'_>, deadlock: &Deadlock) -> Option<PyErr> {
             None
         }
     }
+}
+
+/// Whether only the holder could end the hold that the first participant waits for. A task's wait may still be
+/// cancelled, but where that holder has ended, waiting on gives nothing.
+fn is_held_for_good(deadlock: &Deadlock) -> bool {
+    deadlock.steps.first().is_some_and(|step| matches!(step.edge, Edge::HeldBy { certain: true, .. }))
 }
 
 /// Whether the first participant, who looks, was the last to begin its wait.
@@ -154,28 +165,38 @@ fn has_handlers(python: Python<'_>) -> bool {
 
 /// The error that a victim raises.
 pub fn error(python: Python<'_>, deadlock: &Deadlock) -> PyErr {
-    match text(python, deadlock, "deadlock") {
+    match tell(python, "describe", deadlock, "deadlock").and_then(|text| text.extract::<String>()) {
         Ok(text) => DeadlockError::new_err(text),
-        Err(error) => error,
+        Err(error) => {
+            // The verdict stands even where its story can't be told.
+            let told =
+                DeadlockError::new_err("a wait that can never end; the cause tells why no more can be told");
+            told.set_cause(python, Some(error));
+            told
+        }
     }
 }
 
 fn warn(python: Python<'_>, deadlock: &Deadlock, title: &str) {
-    let told = text(python, deadlock, title)
-        .and_then(|text| python.import("oneloom._report")?.call_method1("warn", (text,)));
-    if let Err(error) = told {
+    if let Err(error) = tell(python, "warn", deadlock, title) {
         error.write_unraisable(python, None);
     }
 }
 
-fn text(python: Python<'_>, deadlock: &Deadlock, title: &str) -> PyResult<String> {
+/// Calls a function of `oneloom._report` with a deadlock's facts.
+fn tell<'py>(
+    python: Python<'py>,
+    function: &str,
+    deadlock: &Deadlock,
+    title: &str,
+) -> PyResult<Bound<'py, PyAny>> {
     let certainty = match deadlock.certainty {
         Certainty::Certain => "certain",
         Certainty::Suspected => "suspected",
         Certainty::Quiescent => "quiescent",
     };
     let facts = facts(python, &deadlock.steps, deadlock.holder_ended)?;
-    python.import("oneloom._report")?.call_method1("describe", (title, certainty, facts))?.extract()
+    python.import("oneloom._report")?.call_method1(function, (title, certainty, facts))
 }
 
 /// One tuple a step: (who waits, kind, name, address, who holds or None, how, since, flags).
@@ -222,7 +243,7 @@ impl Drop for BlockingTask {
         let Some(thread) = self.0 else { return };
         let mut blocking = BLOCKING.lock().unwrap_or_else(PoisonError::into_inner);
         let last = blocking.iter().rposition(|(owner, _)| *owner == thread);
-        let noted = last.map(|at| blocking.swap_remove(at));
+        let noted = last.map(|at| blocking.remove(at));
         drop(blocking);
         drop(noted);
     }

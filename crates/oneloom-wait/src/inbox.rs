@@ -6,7 +6,7 @@
 //! On the loop's own thread even that system call is spared: inside a [`Local`] scope tokens only collect,
 //! and whoever opened the scope tells the loop afterwards, in the loop's own way.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::Wake;
@@ -43,6 +43,8 @@ thread_local! {
     /// Whether the innermost scope on this thread is local, and whether tokens came meanwhile.
     static LOCAL: Cell<bool> = const { Cell::new(false) };
     static COLLECTED: Cell<bool> = const { Cell::new(false) };
+    /// For whom they came: loops that this thread runs, or has run.
+    static INBOXES: RefCell<Vec<Arc<Inbox>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Inbox {
@@ -62,7 +64,7 @@ impl Inbox {
     }
 
     /// Puts a token in, and tells the loop unless it was told already.
-    pub fn deliver(&self, token: u64) {
+    pub fn deliver(self: &Arc<Self>, token: u64) {
         let first = {
             let mut tokens = self.tokens.enter();
             tokens.waiting.push(token);
@@ -73,6 +75,7 @@ impl Inbox {
         }
         if LOCAL.get() && owner::current() == self.home {
             COLLECTED.set(true);
+            INBOXES.with_borrow_mut(|inboxes| inboxes.push(self.clone()));
         } else {
             self.ring();
         }
@@ -106,10 +109,14 @@ impl Local {
         Self { outer: LOCAL.replace(true) }
     }
 
-    /// Ends the scope. True: tokens came, and the loop on this thread must be told to drain its inbox.
+    /// Ends the scope. Each inbox it gives must be drained by its loop soon: if that loop runs on this thread
+    /// now, by being told so in its own way, otherwise by [`Inbox::ring`].
     #[inline]
-    pub fn finish(self) -> bool {
-        !self.outer && COLLECTED.replace(false)
+    pub fn finish(self) -> Vec<Arc<Inbox>> {
+        if self.outer || !COLLECTED.replace(false) {
+            return Vec::new();
+        }
+        INBOXES.take()
     }
 }
 

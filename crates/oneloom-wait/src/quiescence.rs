@@ -62,12 +62,18 @@ pub(crate) fn look(thread: Owner, may_still_move: impl FnOnce() -> bool) -> bool
     if first != second || !nothing_runs(&second) {
         return false;
     }
-    let victim = second.iter().rev().find(|step| step.flags & flag::AT_EXIT == 0);
-    let chosen = victim.is_some_and(graph::condemn);
+    let chosen = victim_of(&second).is_some_and(graph::condemn);
     if chosen {
         VERDICTS.fetch_add(1, Ordering::Relaxed);
     }
     chosen
+}
+
+/// Who is to give up: the latest waiter. One that only waits for the end of another thread is spared while
+/// there are others: its error would free nobody.
+fn victim_of(sleepers: &[Step]) -> Option<&Step> {
+    let mut candidates = sleepers.iter().rev().filter(|step| step.flags & flag::AT_EXIT == 0);
+    candidates.clone().find(|step| step.kind != "thread").or_else(|| candidates.next())
 }
 
 /// What a victim is told: itself first, then everybody who waits.
