@@ -36,9 +36,9 @@ pub fn seconds(timeout: f64) -> Duration {
 pub fn lock_deadline(blocking: bool, timeout: Timeout) -> PyResult<Deadline> {
     match (blocking, timeout) {
         (true, None) => Ok(Deadline::Never),
-        (true, Some(timeout)) if timeout == -1.0 => Ok(Deadline::Never),
+        (true, Some(-1.0)) => Ok(Deadline::Never),
         (false, None) => Ok(Deadline::after(Some(Duration::ZERO))),
-        (false, Some(timeout)) if timeout == -1.0 => Ok(Deadline::after(Some(Duration::ZERO))),
+        (false, Some(-1.0)) => Ok(Deadline::after(Some(Duration::ZERO))),
         (false, Some(_)) => Err(PyValueError::new_err("can't specify a timeout for a non-blocking call")),
         (true, Some(timeout)) if timeout > LONGEST => {
             Err(PyOverflowError::new_err("timeout value is too large"))

@@ -83,6 +83,10 @@ fn join_table() -> Owner {
     let owner = registry().take(Kind::Thread, Owner::NOBODY, 0);
     CURRENT.set(owner);
     CONFIRMED.set(fork::generation());
+    // A child's first thread is the one that forked; where it had no slot before, there is none to adopt.
+    if registry().native_thread(owner) == std::process::id() {
+        SURVIVOR.store(fork::generation(), Ordering::Release);
+    }
     owner
 }
 
