@@ -38,6 +38,7 @@ sys.path.insert(0, str(HERE / "python"))
 
 import report  # noqa: E402
 from harness import Bound, Row  # noqa: E402
+from report import Record  # noqa: E402
 from rows import BOUNDS, ROWS  # noqa: E402
 
 
@@ -58,7 +59,7 @@ def progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def lines(command: list[object], **options: object) -> Iterator[dict]:
+def lines(command: list[object], **options: object) -> Iterator[Record]:
     """Runs a program and yields its lines of JSON; its failure is ours."""
     done = subprocess.run([str(part) for part in command], check=False, stdout=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
     if done.returncode != 0:
@@ -76,7 +77,7 @@ def build_rust() -> Path:
     return target / "release"
 
 
-def measure(row: Row, effort: Effort, programs: Path | None) -> Iterator[dict]:
+def measure(row: Row, effort: Effort, programs: Path | None) -> Iterator[Record]:
     """The samples of one row."""
     program = [programs / "oneloom-benches"] if programs else [sys.executable, HERE / "python" / "harness.py"]
     for process in range(effort.processes):
@@ -85,7 +86,7 @@ def measure(row: Row, effort: Effort, programs: Path | None) -> Iterator[dict]:
             yield sample | {"process": process}
 
 
-def weigh(bounds: list[Bound], programs: Path | None) -> list[dict]:
+def weigh(bounds: list[Bound], programs: Path | None) -> list[Record]:
     """What the programs say of memory."""
     found = list(lines([sys.executable, HERE / "python" / "memory.py"]))
     if programs:
@@ -110,7 +111,7 @@ def environment() -> dict[str, object]:
     }
 
 
-def about(record: dict) -> str:
+def about(record: Record) -> str:
     """The sentences above the table."""
     machine, effort = record["environment"], record["effort"]
     peers = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
@@ -128,7 +129,7 @@ def kept(version: tuple[int, int]) -> Path:
     return RESULTS / f"cpython-{version[0]}.{version[1]}.json"
 
 
-def keep(record: dict) -> None:
+def keep(record: Record) -> None:
     """Keeps the samples; the reference interpreter's become the README's table and the plot."""
     path = kept(sys.version_info[:2])
     RESULTS.mkdir(exist_ok=True)
@@ -140,13 +141,13 @@ def keep(record: dict) -> None:
         render(record)
 
 
-def readme(record: dict) -> str:
+def readme(record: Record) -> str:
     """The README with the record's table in it."""
     table = report.table(report.results(ROWS, record["samples"]), report.sizes(BOUNDS, record["sizes"]), about(record))
     return report.between_markers(README.read_text(), table)
 
 
-def render(record: dict) -> None:
+def render(record: Record) -> None:
     """Writes the README's table and the plot."""
     README.write_text(readme(record))
     report.plot(report.results(ROWS, record["samples"]), PLOT)
@@ -191,8 +192,9 @@ def main() -> int:
         print("\n".join(f"{bound.key:<24}{bound.what}" for bound in BOUNDS))
         return 0 if options.list else 2
     effort = QUICK if options.quick else FULL
-    programs = build_rust() if any(measured.in_rust for measured in (*rows, *bounds)) else None
-    samples = []
+    in_rust = any(row.in_rust for row in rows) or any(bound.in_rust for bound in bounds)
+    programs = build_rust() if in_rust else None
+    samples: list[Record] = []
     for number, row in enumerate(rows, 1):
         progress(f"[{number}/{len(rows)}] {row.key}")
         samples += measure(row, effort, programs if row.in_rust else None)

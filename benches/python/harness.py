@@ -9,13 +9,12 @@ the start of a round do not count; in each round another rival goes first, so th
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -36,11 +35,14 @@ class Rival:
 
 @dataclass(frozen=True)
 class Row:
-    """An operation, those who compete in it, and how many times as fast as each peer oneloom must be at least."""
+    """An operation, those who compete in it, and how many times as fast as each peer oneloom must be at least.
+
+    A peer without a goal is shown all the same.
+    """
 
     key: str
     operation: str
-    goals: Mapping[str, float]
+    goals: Mapping[str, float | None]
     rivals: Callable[[], list[Rival]] | None = None  # None: measured by the Rust package
 
     @property
@@ -88,7 +90,14 @@ def statement(body: str, setup: str = "pass", **names: object) -> Run:
 def awaited(body: str, setup: str = "pass", **names: object) -> Run:
     """Times a statement inside a coroutine; starting and ending the loop is not timed."""
     work = _compiled("async def work(count):", body, setup, names)
-    return lambda count: asyncio.run(work(count))  # type: ignore[arg-type]
+    return lambda count: on_a_loop(work(count))  # type: ignore[arg-type]
+
+
+def on_a_loop(coroutine: Coroutine[object, object, float]) -> float:
+    """Runs it. Only here is asyncio imported: a program without it has less to ask when it takes a lock."""
+    import asyncio
+
+    return asyncio.run(coroutine)
 
 
 def _compiled(head: str, body: str, setup: str, names: dict[str, object]) -> Run:

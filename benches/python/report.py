@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from harness import OURS, Bound, Row
+
+Record = dict[str, Any]  # A sample, a size, or all of a run, as it stands in a file.
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 BELOW = "## Below the goal"
@@ -54,7 +57,7 @@ class Size:
         return self.bound.at_most is None or self.size <= self.bound.at_most
 
 
-def results(rows: Iterable[Row], samples: Iterable[dict]) -> list[Result]:
+def results(rows: Iterable[Row], samples: Iterable[Record]) -> list[Result]:
     """Every row beside each of its peers; a row without samples is left out, a row that lacks a peer is an error."""
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     for sample in samples:
@@ -74,7 +77,7 @@ def results(rows: Iterable[Row], samples: Iterable[dict]) -> list[Result]:
     return found
 
 
-def sizes(bounds: Iterable[Bound], found: Iterable[dict]) -> list[Size]:
+def sizes(bounds: Iterable[Bound], found: Iterable[Record]) -> list[Size]:
     """What was found, in the order of the bounds."""
     figures = {size["key"]: size["bytes"] for size in found}
     return [Size(bound, figures[bound.key]) for bound in bounds if bound.key in figures]

@@ -53,6 +53,8 @@ fn while_waiting(
                 wait();
                 ended.store(turn, Ordering::Release);
             }
+            // It ends only when the count is over: that allocates.
+            until(|| begun.load(Ordering::Acquire) == 3);
         });
         for turn in 1..=2 {
             hinder();
@@ -63,6 +65,7 @@ fn while_waiting(
             until(|| ended.load(Ordering::Acquire) == turn);
             allocated = region.change().bytes_allocated;
         }
+        begun.store(3, Ordering::Release);
     });
     allocated
 }
