@@ -242,7 +242,7 @@ impl Waiting {
         if this.timer.is_none()
             && this.timeout.is_none()
             && this.call.may_deadlock()
-            && let Some(deadlock) = this.call.examine().filter(|deadlock| deadlock.holder_ended)
+            && let Some(deadlock) = this.call.examine().filter(report::is_lost)
             && let Some(error) = report::judge_task(python, &deadlock)
         {
             // The holder has ended: there is no release to wait for, and no second to wait before saying so.
