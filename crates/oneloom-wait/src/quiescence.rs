@@ -51,6 +51,9 @@ pub(crate) fn sleepers() -> Vec<Step> {
 
 /// If `thread` sleeps longest and nothing in the process can move, chooses a victim. True if it did.
 pub(crate) fn look(thread: Owner, may_still_move: impl FnOnce() -> bool) -> bool {
+    if !thread.is_somebody() {
+        return false;
+    }
     let first = sleepers();
     if first.first().map(|step| step.owner) != Some(thread) || !nothing_runs(&first) {
         return false;

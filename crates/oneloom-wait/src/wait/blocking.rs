@@ -91,8 +91,9 @@ impl<C: Call> Blocked<'_, C> {
             if place == newcomer && !self.call.enlisted(self.primitive) {
                 return self.give_up(Stop::Interrupted);
             }
-            if place == newcomer
-                && !self.deadline.is_timed()
+            // Also when it has been overtaken: whoever was faster may wait by now for what this one holds, and found
+            // that it did not wait.
+            if !self.deadline.is_timed()
                 && let Some(deadlock) = graph::examine(self.thread)
                 && deadlock.certainty == Certainty::Certain
                 && let Some(end) = self.answer(deadlock, environment)
