@@ -107,6 +107,24 @@ fn of_three_that_take_and_then_cross_no_cycle_is_missed() {
 }
 
 #[test]
+fn one_who_is_overtaken_by_one_who_then_waits_for_it_finds_the_cycle() {
+    check(2, || {
+        let owners = Owners::new(2);
+        let mutexes = Arc::new([(); 2].map(|()| RawMutex::new(Name::NONE)));
+        let [overtaken, faster] = [(); 2].map(|()| owners.thread());
+        assert!(mutexes[0].try_lock(overtaken, true) && mutexes[1].try_lock(faster, true));
+        let other = thread::spawn({
+            let mutexes = mutexes.clone();
+            move || cross(overtaken, &mutexes[0], &mutexes[1])
+        });
+        // What is released is offered to the other, which may be slower than who takes it again.
+        mutexes[1].release(|| faster).unwrap();
+        let told = mutexes[1].try_lock(faster, true) && cross(faster, &mutexes[1], &mutexes[0]);
+        assert!(!(other.join().unwrap() && told));
+    });
+}
+
+#[test]
 fn a_chain_that_ends_at_a_free_lock_is_nobodys_deadlock() {
     check(2, || assert_eq!(ring(3, 1), 0));
 }

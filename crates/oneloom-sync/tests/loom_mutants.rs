@@ -11,6 +11,7 @@ mod mutants;
 
 use std::collections::HashMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -76,15 +77,30 @@ fn copy_folder(from: &Path, to: &Path) {
 fn plant(copy: &Path, number: usize, mutant: &Mutant) {
     let Mutant { name, file, old, with, .. } = mutant;
     let path = copy.join("crates").join(file);
-    let text = fs::read_to_string(&path).unwrap();
-    assert_eq!(text.matches(old).count(), 1, "'{name}': this is not exactly once in {file}:\n{old}");
+    let mut text = fs::read_to_string(&path).unwrap();
+    let places = places(&text, old);
+    let right = if let With::Everywhere(_) = with { places.len() > 1 } else { places.len() == 1 };
+    assert!(right, "'{name}': this is {} times in {file}:\n{old}", places.len());
     let with = match with {
         With::Out => format!("if !PLANTED {{ {old} }}"),
-        With::Text(text) => (*text).to_owned(),
+        With::Text(text) | With::Everywhere(text) => (*text).to_owned(),
     };
     let home = if file.starts_with("oneloom-wait") { "crate" } else { "oneloom_wait" };
     let with = with.replace("PLANTED", &format!("{home}::planted({number})"));
-    fs::write(&path, text.replacen(old, &with, 1)).unwrap();
+    places.into_iter().rev().for_each(|place| text.replace_range(place, &with));
+    fs::write(&path, text).unwrap();
+}
+
+/// Where `wanted` stands in `text`, whatever the spaces and line breaks are.
+fn places(text: &str, wanted: &str) -> Vec<Range<usize>> {
+    let dense = |text: &str| -> Vec<(usize, u8)> {
+        text.bytes().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).collect()
+    };
+    let (text, wanted) = (dense(text), dense(wanted));
+    text.windows(wanted.len())
+        .filter(|window| window.iter().zip(&wanted).all(|(here, there)| here.1 == there.1))
+        .map(|window| window[0].0..window[window.len() - 1].0 + 1)
+        .collect()
 }
 
 /// Builds the models that the faults name; returns their programs by name.
@@ -93,7 +109,14 @@ fn build(copy: &Path) -> HashMap<&'static str, PathBuf> {
     names.sort_unstable();
     names.dedup();
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    command.current_dir(copy).args(["test", "--release", "--offline", "--no-run", "--workspace", "--target-dir"]);
+    command.current_dir(copy).args([
+        "test",
+        "--release",
+        "--offline",
+        "--no-run",
+        "--workspace",
+        "--target-dir",
+    ]);
     // A place of its own: in the models' own, the copy would pass for the original.
     command.arg(copy.join("target"));
     names.iter().for_each(|name| _ = command.args(["--test", name]));

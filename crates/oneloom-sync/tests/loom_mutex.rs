@@ -106,7 +106,8 @@ fn a_dropped_future_passes_the_lock_on() {
     check_both_ways(2, || {
         let shared = mutex();
         assert!(shared.mutex.try_lock(owner(3), true));
-        let mut dropped = future(&shared.mutex, LockCall { owner: oneloom_wait::owner::Owner::NOBODY, scoped: true });
+        let mut dropped =
+            future(&shared.mutex, LockCall { owner: oneloom_wait::owner::Owner::NOBODY, scoped: true });
         assert!(poll_once(dropped.as_mut()).is_pending());
         let patient = start(&shared, |shared| shared.lock_and_change(1));
         let holder = start(&shared, |shared| shared.change_and_release(3));

@@ -1,7 +1,7 @@
 //! The faults that the loom models must notice: for each machine, what somebody might forget there.
 
-/// A fault: how the only `old` in `file` reads `with` it, where `PLANTED` says whether it is there in this run,
-/// and the model (test file and test) that must notice.
+/// A fault: how `old`, which is only once in `file` (spaces and line breaks don't count), reads `with` it, where
+/// `PLANTED` says whether it is there in this run; and the model (test file and test) that must notice.
 pub struct Mutant {
     pub name: &'static str,
     pub file: &'static str,
@@ -16,6 +16,8 @@ pub enum With {
     Out,
     /// The place reads so.
     Text(&'static str),
+    /// So do all places that read alike.
+    Everywhere(&'static str),
 }
 
 /// `old` is left out.
@@ -42,6 +44,8 @@ const fn with(
 const GATE: &str = "oneloom-wait/src/gate.rs";
 const WAITER: &str = "oneloom-wait/src/waiter.rs";
 const WAIT: &str = "oneloom-wait/src/wait.rs";
+const BLOCKING: &str = "oneloom-wait/src/wait/blocking.rs";
+const FUTURE: &str = "oneloom-wait/src/wait/future.rs";
 const INBOX: &str = "oneloom-wait/src/inbox.rs";
 const GRAPH: &str = "oneloom-wait/src/graph.rs";
 const MUTEX: &str = "oneloom-sync/src/raw/mutex.rs";
@@ -105,7 +109,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     with(
         "a future polled by another task keeps the first one's waker",
-        WAIT,
+        FUTURE,
         "            return false;
         }
         unused =",
@@ -138,13 +142,23 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     with(
         "nobody looks for a cycle before sleeping",
-        WAIT,
-        "                && !self.deadline.is_timed()
+        BLOCKING,
+        "            if !self.deadline.is_timed()
 ",
-        "                && !self.deadline.is_timed()
+        "            if !self.deadline.is_timed()
                 && !PLANTED
 ",
         ("loom_deadlock", "of_two_that_close_a_cycle_at_once_exactly_one_is_told"),
+    ),
+    with(
+        "whoever was overtaken does not look for a cycle again",
+        BLOCKING,
+        "                && let Some(deadlock) = graph::examine(self.thread)
+                && deadlock.certainty",
+        "                && (place == newcomer || !PLANTED)
+                && let Some(deadlock) = graph::examine(self.thread)
+                && deadlock.certainty",
+        ("loom_deadlock", "one_who_is_overtaken_by_one_who_then_waits_for_it_finds_the_cycle"),
     ),
     without(
         "whoever finds a cycle does not say so to the others",
@@ -177,20 +191,18 @@ pub const MUTANTS: &[Mutant] = &[
         "if PLANTED || self.word.compare_exchange(QUEUED, POKED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {",
         ("loom_deadlock", "one_who_waits_for_an_owner_that_ends_is_told_though_nobody_polls"),
     ),
-    with(
-        "a walk takes a timed wait for one without end",
-        GRAPH,
-        "if step.flags & flag::TIMED != 0 {",
-        "if step.flags & flag::TIMED != 0 && !PLANTED {",
-        ("loom_deadlock", "a_cycle_with_a_timed_wait_ends_by_itself"),
-    ),
+    Mutant {
+        name: "a walk takes a timed wait for one without end",
+        file: GRAPH,
+        old: "if step.flags & flag::TIMED != 0 {",
+        with: With::Everywhere("if step.flags & flag::TIMED != 0 && !PLANTED {"),
+        model: ("loom_deadlock", "a_cycle_with_a_timed_wait_ends_by_itself"),
+    },
     with(
         "whoever joins the mutex's line does not say so",
         MUTEX,
-        "                state | PARKED
-            };",
-        "                state | if PLANTED { 0 } else { PARKED }
-            };",
+        "else { state | PARKED };",
+        "else { state | if PLANTED { 0 } else { PARKED } };",
         ("loom_mutex", "three_threads_lock_one_after_the_other"),
     ),
     with(

@@ -1,6 +1,9 @@
-//! What the models of this crate share: how to wait in one, and data that only a lock protects.
+//! What the models and the histories of this crate share: how to wait, and data that only a lock protects.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub mod history;
+pub mod programs;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -72,6 +75,27 @@ pub fn future<C: Call>(primitive: &Arc<C::Primitive>, call: C) -> Pin<Box<Waitin
 /// Polls once with a waker that does nothing.
 pub fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Where random choices start: from `ONELOOM_SEED`, or from the clock. Printed in either case.
+pub fn seed() -> u64 {
+    let given =
+        std::env::var("ONELOOM_SEED").ok().map(|text| text.parse().expect("ONELOOM_SEED is a number"));
+    let seed = given.unwrap_or_else(|| {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("a clock that is not before 1970");
+        now.as_nanos() as u64
+    });
+    println!("ONELOOM_SEED={seed}");
+    seed
+}
+
+/// How many rounds to run where `usual` are usual: `ONELOOM_STRESS` times more, far less in an interpreter.
+pub fn rounds(usual: usize) -> usize {
+    if cfg!(miri) {
+        return (usual / 100).max(2);
+    }
+    let times = std::env::var("ONELOOM_STRESS").ok().and_then(|times| times.parse().ok());
+    usual * times.unwrap_or(1)
 }
 
 /// An owner that no registry knows: the primitives only compare it.
