@@ -79,8 +79,7 @@ impl RawMutex {
     #[inline]
     pub fn try_lock(&self, owner: Owner, scoped: bool) -> bool {
         let hold = hold_bits(owner, scoped);
-        self.state.compare_exchange(0, hold, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            || self.barge(hold)
+        self.state.compare_exchange(0, hold, Ordering::Acquire, Ordering::Relaxed).is_ok() || self.barge(hold)
     }
 
     /// Takes a free mutex that others wait for.
@@ -139,7 +138,8 @@ impl RawMutex {
                 _ => 0,
             };
             let remain = if line.waiters.has_second() { PARKED } else { 0 };
-            match self.state.compare_exchange_weak(state, next | remain, Ordering::Release, Ordering::Relaxed) {
+            match self.state.compare_exchange_weak(state, next | remain, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => {
                     if next == 0 {
                         line.waiters.wake_first(&mut wakes);
@@ -158,7 +158,12 @@ impl RawMutex {
     fn take_back(&self, owner: Owner) {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & LOCKED != 0 && Owner::from_bits(state >> OWNER_SHIFT) == owner {
-            match self.state.compare_exchange_weak(state, state & PARKED, Ordering::Release, Ordering::Relaxed) {
+            match self.state.compare_exchange_weak(
+                state,
+                state & PARKED,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(now) => state = now,
             }
@@ -220,10 +225,8 @@ impl Resource for RawMutex {
 
     fn hold(&self) -> Option<Hold> {
         let state = self.state.load(Ordering::Relaxed);
-        (state & LOCKED != 0).then(|| Hold {
-            owner: Owner::from_bits(state >> OWNER_SHIFT),
-            certain: state & SCOPED != 0,
-        })
+        (state & LOCKED != 0)
+            .then(|| Hold { owner: Owner::from_bits(state >> OWNER_SHIFT), certain: state & SCOPED != 0 })
     }
 }
 
@@ -272,11 +275,8 @@ impl Call for LockCall {
         let mut state = mutex.state.load(Ordering::Relaxed);
         loop {
             let free = state & LOCKED == 0;
-            let next = if free {
-                hold_bits(self.owner, self.scoped) | state & PARKED
-            } else {
-                state | PARKED
-            };
+            let next =
+                if free { hold_bits(self.owner, self.scoped) | state & PARKED } else { state | PARKED };
             match mutex.state.compare_exchange_weak(state, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) if free => return Some(()),
                 Ok(_) => {

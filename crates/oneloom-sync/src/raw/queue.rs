@@ -237,7 +237,12 @@ impl<S: Store> RawQueue<S> {
             maxsize,
             phase: Phase::Open,
         };
-        let queue = Self { state: Gate::new(state), length: AtomicUsize::new(0), name: OnceLock::new(), maxsize: AtomicUsize::new(maxsize) };
+        let queue = Self {
+            state: Gate::new(state),
+            length: AtomicUsize::new(0),
+            name: OnceLock::new(),
+            maxsize: AtomicUsize::new(maxsize),
+        };
         queue.set_name(name);
         queue
     }
@@ -532,7 +537,13 @@ impl<S: Store> Call for PutCall<S> {
         Some(Ok(()))
     }
 
-    fn withdraw(&mut self, _queue: &RawQueue<S>, state: &mut QueueState<S>, notice: Notice, wakes: &mut Wakes) {
+    fn withdraw(
+        &mut self,
+        _queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        notice: Notice,
+        wakes: &mut Wakes,
+    ) {
         state.putters.count_withdrawal();
         withdraw_putter(state, notice, wakes);
     }
@@ -601,7 +612,13 @@ impl<S: Store> Call for ReserveCall<S> {
         Some(Ok(()))
     }
 
-    fn withdraw(&mut self, _queue: &RawQueue<S>, state: &mut QueueState<S>, notice: Notice, wakes: &mut Wakes) {
+    fn withdraw(
+        &mut self,
+        _queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        notice: Notice,
+        wakes: &mut Wakes,
+    ) {
         state.putters.count_withdrawal();
         withdraw_putter(state, notice, wakes);
     }
@@ -656,7 +673,13 @@ impl<S: Store> Call for GetCall<S> {
         get(&mut state, &mut wakes)
     }
 
-    fn withdraw(&mut self, _queue: &RawQueue<S>, state: &mut QueueState<S>, notice: Notice, wakes: &mut Wakes) {
+    fn withdraw(
+        &mut self,
+        _queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        notice: Notice,
+        wakes: &mut Wakes,
+    ) {
         state.getters.count_withdrawal();
         if let Notice::Granted(_) = notice {
             state.promised_items = state.promised_items.saturating_sub(1);
@@ -721,7 +744,13 @@ impl<S: Store> Call for JoinCall<S> {
         Some(())
     }
 
-    fn withdraw(&mut self, _queue: &RawQueue<S>, state: &mut QueueState<S>, _notice: Notice, _wakes: &mut Wakes) {
+    fn withdraw(
+        &mut self,
+        _queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        _notice: Notice,
+        _wakes: &mut Wakes,
+    ) {
         state.joiners.count_withdrawal();
     }
 }
