@@ -13,6 +13,17 @@ use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
 
 /// A meeting point for a fixed number of threads and coroutines.
+///
+/// `parties` wait for each other, and then all go on; ValueError below one. `action` is called by the last to
+/// arrive, before the others go on; where it raises, the barrier breaks. `timeout` in seconds is the default for
+/// `wait`. `name` is shown in messages and dumps.
+///
+/// >>> import oneloom
+/// >>> barrier = oneloom.Barrier(2)
+/// >>> other = oneloom.Thread(target=barrier.wait)
+/// >>> other.start()
+/// >>> sorted([barrier.wait(), other.result()])
+/// [0, 1]
 #[pyclass(frozen, subclass, weakref, module = "oneloom")]
 pub struct Barrier {
     raw: RawBarrier,
@@ -76,6 +87,10 @@ impl Barrier {
         Ok(Self { raw: RawBarrier::new(parties, self::name(name)), action, timeout })
     }
 
+    /// Wait until all parties have arrived; which one this was, from 0 to `parties` - 1.
+    ///
+    /// Waits for at most `timeout` seconds (None: the barrier's own); when they are over, or an exception ends the
+    /// wait, the barrier is broken for all. `threading.BrokenBarrierError` if it is broken, or was reset meanwhile.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, python: Python<'_>, timeout: Timeout) -> PyResult<u32> {
         let timeout = timeout.or(self.timeout);
@@ -117,34 +132,41 @@ impl Barrier {
         port::require_loop(python)
     }
 
+    /// Make the barrier empty and whole again; whoever waits gets `BrokenBarrierError`.
     fn reset(&self, python: Python<'_>) {
         notifying(python, || self.raw.reset());
     }
 
+    /// Break the barrier: whoever waits, or comes later, gets `BrokenBarrierError` until `reset`.
     fn abort(&self, python: Python<'_>) {
         notifying(python, || self.raw.abort());
     }
 
+    /// How many must arrive.
     #[getter]
     fn parties(&self) -> u32 {
         self.raw.parties()
     }
 
+    /// How many have arrived and wait.
     #[getter]
     fn n_waiting(&self) -> u32 {
         self.raw.waiting()
     }
 
+    /// Whether the barrier is broken.
     #[getter]
     fn broken(&self) -> bool {
         self.raw.is_broken()
     }
 
+    /// The name that was given, for messages and dumps; None without one.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.raw.given_name()
     }
 
+    /// Who waits now, and what the slow path has seen since the object was made; see `Statistics`.
     fn statistics(&self) -> Statistics {
         self.raw.statistics().into()
     }

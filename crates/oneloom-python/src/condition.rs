@@ -18,7 +18,18 @@ use crate::rlock::RLock;
 use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
 
-/// A place to wait for news, with a lock around it.
+/// A place to wait for news, with a lock around it, for threads and coroutines at once.
+///
+/// `lock` is what is taken around the condition: an `RLock` of its own by default, any object with `acquire` and
+/// `release` otherwise (for coroutines, with `acquire_async`, too); AttributeError if it lacks them. Whoever
+/// notifies or waits must hold it. `name` is shown in messages and dumps.
+///
+/// >>> import oneloom
+/// >>> changed = oneloom.Condition()
+/// >>> news = ["ready"]
+/// >>> with changed:
+/// ...     changed.wait_for(lambda: news, timeout=1)
+/// ['ready']
 #[pyclass(frozen, subclass, weakref, module = "oneloom")]
 pub struct Condition {
     raw: RawCondvar,
@@ -181,7 +192,8 @@ impl Condition {
         Self::with(python, Rules::Unified, lock, name)
     }
 
-    #[pyo3(signature = (*args, **kwargs))]
+    /// Take the condition's lock: takes and returns what the lock's own `acquire` does.
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, blocking=True, timeout=None)")]
     fn acquire(
         &self,
         python: Python<'_>,
@@ -191,6 +203,7 @@ impl Condition {
         self.lock.call_method(python, intern!(python, "acquire"), args, kwargs)
     }
 
+    /// Give the condition's lock back. RuntimeError as the lock's own `release` raises it.
     fn release(&self, python: Python<'_>) -> PyResult<()> {
         match &self.own {
             Some(own) => own.get().release(python),
@@ -226,6 +239,11 @@ impl Condition {
         Ok(python.None())
     }
 
+    /// Let go of the lock, wait to be notified, and take the lock again; whether there was a notification.
+    ///
+    /// Waits for at most `timeout` seconds (None: no limit). However it ends, the lock is held again, as often as
+    /// before; only where taking it again would never end, `DeadlockError` leaves it untaken. RuntimeError if the
+    /// lock is not held.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool> {
         self.require_owned(python, "wait")?;
@@ -251,6 +269,7 @@ impl Condition {
         }
     }
 
+    /// Let the `n` go on who have waited longest, once the lock is free. RuntimeError if the lock is not held.
     #[pyo3(signature = (n=1))]
     fn notify(&self, python: Python<'_>, n: isize) -> PyResult<()> {
         self.require_owned(python, "notify")?;
@@ -258,6 +277,7 @@ impl Condition {
         Ok(())
     }
 
+    /// Let everybody go on who waits, once the lock is free. RuntimeError if the lock is not held.
     fn notify_all(&self, python: Python<'_>) -> PyResult<()> {
         self.notify(python, isize::MAX)
     }
@@ -295,6 +315,7 @@ impl Condition {
         self.lock.call_method1(python, intern!(python, "_acquire_restore"), (state,)).map(drop)
     }
 
+    /// Whether somebody holds the condition's lock. AttributeError if the lock can't tell.
     fn locked(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
         self.lock.call_method0(python, intern!(python, "locked"))
     }
@@ -303,11 +324,13 @@ impl Condition {
         self.lock.call_method0(python, intern!(python, "_at_fork_reinit")).map(drop)
     }
 
+    /// The name that was given, for messages and dumps; None without one.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.raw.given_name()
     }
 
+    /// Who waits now, and what the slow path has seen since the object was made; see `Statistics`.
     fn statistics(&self) -> Statistics {
         self.raw.statistics().into()
     }
@@ -330,6 +353,11 @@ impl Condition {
 }
 
 /// `threading.Condition`: its own lock is owned by the thread.
+///
+/// >>> from oneloom import threading
+/// >>> condition = threading.Condition()
+/// >>> with condition:
+/// ...     condition.notify_all()
 #[pyclass(frozen, subclass, extends = Condition, module = "oneloom", name = "Condition")]
 pub struct DropInCondition;
 

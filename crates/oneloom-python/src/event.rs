@@ -11,7 +11,18 @@ use crate::port;
 use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
 
-/// A flag that threads and coroutines wait for.
+/// A flag that threads and coroutines wait for, lowered at first.
+///
+/// `name` is shown in messages and dumps. Asking costs one load; raising a flag that nobody waits for, one atomic
+/// instruction.
+///
+/// >>> import oneloom
+/// >>> ready = oneloom.Event()
+/// >>> ready.wait(timeout=0.01)
+/// False
+/// >>> ready.set()
+/// >>> ready.wait()
+/// True
 #[pyclass(frozen, subclass, weakref, module = "oneloom")]
 pub struct Event {
     raw: RawEvent,
@@ -34,18 +45,22 @@ impl Event {
         Self { raw: RawEvent::new(self::name(name)), condition: PyOnceLock::new() }
     }
 
+    /// Whether the flag is up.
     fn is_set(&self) -> bool {
         self.raw.is_set()
     }
 
+    /// Raise the flag; everybody who waits goes on. Raising it again changes nothing.
     fn set(&self, python: Python<'_>) {
         notifying(python, || self.raw.set());
     }
 
+    /// Lower the flag; whoever was woken before goes on all the same.
     fn clear(&self) {
         self.raw.clear();
     }
 
+    /// Wait until the flag is up, for at most `timeout` seconds (None: no limit); whether it was up in time.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool> {
         Ok(wait(python, &self.raw, &mut EventCall, || Ok(lenient_deadline(timeout)))?.is_some())
@@ -60,11 +75,13 @@ impl Event {
         Waiting::yes_or_no(slf.py(), Held(slf.clone().unbind()), EventCall, timeout, |()| true)
     }
 
+    /// The name that was given, for messages and dumps; None without one.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.raw.given_name()
     }
 
+    /// Who waits now, and what the slow path has seen since the object was made; see `Statistics`.
     fn statistics(&self) -> Statistics {
         self.raw.statistics().into()
     }

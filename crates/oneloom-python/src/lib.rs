@@ -7,7 +7,8 @@
 //! - `owner`: who calls: the running asyncio task, else the thread.
 //! - `waiting` and `port`: how a coroutine waits: an awaitable over a future, woken through its loop's inbox.
 //! - `arguments`, `errors`: what goes in and what comes out.
-//! - one module for each family of classes.
+//! - one module for each family of classes. Their `///` comments are Python's docstrings, examples included.
+#![allow(clippy::doc_lazy_continuation, reason = "an example's `>>>` is Python's prompt, not a quotation")]
 
 mod arguments;
 mod barrier;

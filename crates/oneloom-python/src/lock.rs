@@ -41,6 +41,24 @@ pub fn async_timeout(timeout: Timeout) -> PyResult<Timeout> {
 }
 
 /// A mutual exclusion lock for threads and coroutines at once.
+///
+/// Owned by the running asyncio task where there is one, else by the thread. What `with` or `async with` took, only
+/// that owner may release; what a bare `acquire` took, anybody. Waiters are served in order of arrival, but a
+/// running thread may be faster than one that is just waking up; whoever was overtaken for a millisecond is handed
+/// the lock. Taking and releasing a lock that nobody else wants costs one atomic instruction each. `name` is shown
+/// in messages and dumps.
+///
+/// A wait that can never end raises `DeadlockError` instead of hanging.
+///
+/// >>> import oneloom
+/// >>> lock = oneloom.Lock(name="accounts")
+/// >>> with lock:
+/// ...     lock.locked()
+/// True
+/// >>> lock.release()
+/// Traceback (most recent call last):
+///     ...
+/// RuntimeError: release unlocked lock
 #[pyclass(frozen, subclass, weakref, module = "oneloom")]
 pub struct Lock {
     raw: RawMutex,
@@ -86,6 +104,11 @@ impl Lock {
         Self::with(Rules::Unified, name)
     }
 
+    /// Take the lock; True if it was taken.
+    ///
+    /// With `blocking=False`, False at once where it is held. Otherwise waits, for at most `timeout` seconds (None
+    /// or -1: no limit), and returns False when they are over. ValueError for another negative timeout, or a timeout
+    /// without blocking; OverflowError beyond 292 years; `DeadlockError` where the wait could never end.
     #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
     pub fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
@@ -95,6 +118,9 @@ impl Lock {
         Ok(wait(python, &self.raw, &mut call, || lock_deadline(blocking.0, timeout))?.is_some())
     }
 
+    /// Give the lock back; a waiter goes on.
+    ///
+    /// RuntimeError if nobody holds it, or if `with` took it in another thread or task.
     #[inline]
     pub fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (python, this) = (slf.py(), slf.get());
@@ -102,6 +128,7 @@ impl Lock {
             .map_err(|error| Self::not_released(slf, error))
     }
 
+    /// Whether somebody holds the lock.
     pub fn locked(&self) -> bool {
         self.raw.is_locked()
     }
@@ -141,11 +168,13 @@ impl Lock {
         self.raw.reset_after_fork();
     }
 
+    /// The name that was given, for messages and dumps; None without one.
     #[getter]
     pub fn name(&self) -> Option<&str> {
         self.raw.given_name()
     }
 
+    /// Who waits now, and what the slow path has seen since the object was made; see `Statistics`.
     fn statistics(&self) -> Statistics {
         self.raw.statistics().into()
     }
@@ -164,7 +193,13 @@ impl Lock {
     }
 }
 
-/// `threading.Lock`: owned by the thread, released by anybody.
+/// `threading.Lock`: owned by the thread, released by anybody, however it was taken.
+///
+/// >>> from oneloom import threading
+/// >>> lock = threading.Lock()
+/// >>> lock.acquire()
+/// True
+/// >>> lock.release()
 #[pyclass(frozen, subclass, extends = Lock, module = "oneloom", name = "Lock")]
 pub struct DropInLock;
 

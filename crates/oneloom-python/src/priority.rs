@@ -194,14 +194,25 @@ impl Flavour for Raw {
     }
 }
 
-/// A queue that gives out the least item first.
+/// A queue that gives out the least item first; otherwise a `Queue`.
+///
+/// Items are compared by their own `<`, as often as the logarithm of their number, while nobody is kept from the
+/// other queues. If a comparison raises, the call that needed it raises, and nothing is lost; a comparison that
+/// calls the same queue gets a RuntimeError.
+///
+/// >>> import oneloom
+/// >>> jobs = oneloom.PriorityQueue()
+/// >>> jobs.put((2, "mop"))
+/// >>> jobs.put((1, "sweep"))
+/// >>> jobs.get()
+/// (1, 'sweep')
 #[pyclass(frozen, subclass, extends = Queue, module = "oneloom")]
 pub struct PriorityQueue;
 
 #[pymethods]
 impl PriorityQueue {
     #[new]
-    #[pyo3(signature = (*args, **kwargs))]
+    #[pyo3(signature = (*args, **kwargs), text_signature = "(maxsize=0, *, name=None)")]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         let _ = (args, kwargs);
         let raw = Raw::new(0, Name::NONE);

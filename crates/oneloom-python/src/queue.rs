@@ -194,6 +194,18 @@ impl<S: Store<Item = Item> + 'static> Flavour for RawQueue<S> {
 }
 
 /// A first-in-first-out queue for threads and coroutines at once.
+///
+/// Takes up to `maxsize` items, below one any number; `name` is shown in messages and dumps. Waiters are served in
+/// order of arrival; what is given up, timed out or cancelled, has put or taken nothing. `for` and `async for` take
+/// items until the queue is shut down and empty; they do not call `task_done`.
+///
+/// >>> import oneloom
+/// >>> jobs = oneloom.Queue(10)
+/// >>> jobs.put("sweep")
+/// >>> jobs.put("mop")
+/// >>> jobs.shutdown()
+/// >>> list(jobs)
+/// ['sweep', 'mop']
 #[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
 pub struct Queue {
     flavour: Arc<dyn Flavour>,
@@ -222,7 +234,7 @@ fn pending(python: Python<'_>) -> Item {
 impl Queue {
     /// Takes whatever a subclass's `__init__` takes; ours says what is meant.
     #[new]
-    #[pyo3(signature = (*args, **kwargs))]
+    #[pyo3(signature = (*args, **kwargs), text_signature = "(maxsize=0, *, name=None)")]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         let _ = (args, kwargs);
         Self::with(Arc::new(RawQueue::<Fifo<Item>>::new(0, Name::NONE)))
@@ -239,6 +251,10 @@ impl Queue {
         errors::generic_alias(class, item)
     }
 
+    /// Put an item, waiting for a free place where there is none.
+    ///
+    /// Waits for at most `timeout` seconds (None: no limit), with `block=False` not at all. `queue.Full` if there
+    /// was no place in time; `ShutDown` if the queue was shut down; ValueError for a negative timeout.
     #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
     #[inline]
     fn put(&self, python: Python<'_>, item: Item, block: Truth, timeout: Timeout) -> PyResult<()> {
@@ -248,6 +264,10 @@ impl Queue {
         self.flavour.put(python, item, block.0, timeout)
     }
 
+    /// Take an item and return it, waiting for one where there is none.
+    ///
+    /// Waits for at most `timeout` seconds (None: no limit), with `block=False` not at all. `queue.Empty` if none
+    /// came in time; `ShutDown` if the queue was shut down and is empty; ValueError for a negative timeout.
     #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
     #[inline]
     fn get(&self, python: Python<'_>, block: Truth, timeout: Timeout) -> PyResult<Item> {
@@ -257,19 +277,25 @@ impl Queue {
         self.flavour.get(python, block.0, timeout)
     }
 
+    /// Put an item without waiting. `queue.Full` if there is no place; `ShutDown` if the queue was shut down.
     fn put_nowait(&self, python: Python<'_>, item: Item) -> PyResult<()> {
         self.flavour.put(python, item, NOW.0, NOW.1)
     }
 
+    /// Take an item without waiting. `queue.Empty` if there is none; `ShutDown` if there will be none.
     fn get_nowait(&self, python: Python<'_>) -> PyResult<Item> {
         self.flavour.get(python, NOW.0, NOW.1)
     }
 
+    /// Say that the work on an item is done; with the last one, `join` returns. ValueError if all were done already.
     fn task_done(&self, python: Python<'_>) -> PyResult<()> {
         notifying(python, || self.flavour.task_done())
             .map_err(|TooManyDone| PyValueError::new_err("task_done() called too many times"))
     }
 
+    /// Wait until `task_done` was called for every item that was put.
+    ///
+    /// With `timeout` seconds, waits no longer than that and returns whether all was done; without, returns None.
     #[pyo3(signature = (timeout=None))]
     fn join(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Option<bool>> {
         let done = self.flavour.join(python, timeout)?;
@@ -277,19 +303,23 @@ impl Queue {
         Ok(timeout.map(|_| done))
     }
 
+    /// How many items are there now; by the time the caller looks, others may have changed it.
     fn qsize(&self) -> usize {
         self.flavour.figures().length
     }
 
+    /// Whether there are no items now.
     fn empty(&self) -> bool {
         self.qsize() == 0
     }
 
+    /// Whether there are `maxsize` items now; never without a limit.
     fn full(&self) -> bool {
         let figures = self.flavour.figures();
         figures.maxsize != 0 && figures.length >= figures.maxsize
     }
 
+    /// How many items there is place for; below one, any number. May be changed: whoever finds place then goes on.
     #[getter]
     fn maxsize(&self) -> isize {
         self.shown_maxsize.load(Ordering::Relaxed)
@@ -301,21 +331,27 @@ impl Queue {
         notifying(python, || self.flavour.set_maxsize(capacity(maxsize)));
     }
 
+    /// How many items were put for which `task_done` was not called yet.
     #[getter]
     fn unfinished_tasks(&self) -> usize {
         self.flavour.figures().unfinished
     }
 
+    /// Whether the queue was shut down.
     #[getter]
     fn is_shutdown(&self) -> bool {
         self.flavour.figures().is_shut_down
     }
 
+    /// The name that was given, for messages and dumps; None without one.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.flavour.figures().name
     }
 
+    /// End the queue: puts raise `ShutDown` from now on, and so do gets once it is empty.
+    ///
+    /// With `immediate=True` the items that are left are dropped, each counted as done. Whoever waits learns of it.
     #[pyo3(signature = (immediate=false))]
     fn shutdown(&self, python: Python<'_>, immediate: bool) -> PyResult<()> {
         // What is left is dropped here, after the queue has let go of everything: destructors may call it.
@@ -358,6 +394,7 @@ impl Queue {
         self.flavour.clone().join_later(python, timeout)
     }
 
+    /// Who waits now, and what the slow path has seen since the queue was made; see `QueueStatistics`.
     fn statistics(&self) -> QueueStatistics {
         self.flavour.statistics().into()
     }
@@ -391,14 +428,21 @@ impl Queue {
     }
 }
 
-/// A queue that gives out first what was put last.
+/// A queue that gives out first what was put last; otherwise a `Queue`.
+///
+/// >>> import oneloom
+/// >>> stack = oneloom.LifoQueue()
+/// >>> stack.put(1)
+/// >>> stack.put(2)
+/// >>> stack.get()
+/// 2
 #[pyclass(frozen, subclass, extends = Queue, module = "oneloom")]
 pub struct LifoQueue;
 
 #[pymethods]
 impl LifoQueue {
     #[new]
-    #[pyo3(signature = (*args, **kwargs))]
+    #[pyo3(signature = (*args, **kwargs), text_signature = "(maxsize=0, *, name=None)")]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         let _ = (args, kwargs);
         let raw = RawQueue::<Lifo<Item>>::new(0, Name::NONE);
@@ -406,7 +450,19 @@ impl LifoQueue {
     }
 }
 
-/// A first-in-first-out queue without limits and without a tally of unfinished work.
+/// A first-in-first-out queue without a limit and without a tally of unfinished work.
+///
+/// `name` is shown in messages and dumps.
+///
+/// >>> import oneloom
+/// >>> lines = oneloom.SimpleQueue()
+/// >>> lines.put("first")
+/// >>> lines.get()
+/// 'first'
+/// >>> lines.get(timeout=0.01)
+/// Traceback (most recent call last):
+///     ...
+/// _queue.Empty
 #[pyclass(frozen, subclass, weakref, module = "oneloom")]
 pub struct SimpleQueue {
     raw: Arc<RawQueue<Fifo<Item>>>,
@@ -425,6 +481,8 @@ impl SimpleQueue {
         errors::generic_alias(class, item)
     }
 
+    /// Put an item. Never waits: `block` and `timeout` are there because `Queue.put` has them. `ShutDown` if the
+    /// queue was shut down.
     #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
     fn put(&self, python: Python<'_>, item: Item, block: Truth, timeout: Timeout) -> PyResult<()> {
         // There is always a place, so neither says anything; they are there for Queue's sake.
@@ -432,6 +490,7 @@ impl SimpleQueue {
         Flavour::put(&*self.raw, python, item, true, None)
     }
 
+    /// Take an item and return it, waiting for one where there is none; arguments and errors as for `Queue.get`.
     #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
     #[inline]
     fn get(&self, python: Python<'_>, block: Truth, timeout: Timeout) -> PyResult<Item> {
@@ -441,32 +500,41 @@ impl SimpleQueue {
         Flavour::get(&*self.raw, python, block.0, timeout)
     }
 
+    /// Put an item, as `put` does. `ShutDown` if the queue was shut down.
     fn put_nowait(&self, python: Python<'_>, item: Item) -> PyResult<()> {
         Flavour::put(&*self.raw, python, item, true, None)
     }
 
+    /// Take an item without waiting. `queue.Empty` if there is none; `ShutDown` if there will be none.
     fn get_nowait(&self, python: Python<'_>) -> PyResult<Item> {
         Flavour::get(&*self.raw, python, NOW.0, NOW.1)
     }
 
+    /// How many items are there now; by the time the caller looks, others may have changed it.
     fn qsize(&self) -> usize {
         self.raw.len()
     }
 
+    /// Whether there are no items now.
     fn empty(&self) -> bool {
         self.raw.is_empty()
     }
 
+    /// The name that was given, for messages and dumps; None without one.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.raw.given_name()
     }
 
+    /// Whether the queue was shut down.
     #[getter]
     fn is_shutdown(&self) -> bool {
         self.raw.is_shut_down()
     }
 
+    /// End the queue: puts raise `ShutDown` from now on, and so do gets once it is empty.
+    ///
+    /// With `immediate=True` the items that are left are dropped. Whoever waits learns of it.
     #[pyo3(signature = (immediate=false))]
     fn shutdown(&self, python: Python<'_>, immediate: bool) {
         drop(notifying(python, || self.raw.shut_down(immediate)));
@@ -504,6 +572,7 @@ impl SimpleQueue {
         self.raw.clone().get_later(python, timeout)
     }
 
+    /// Who waits now, and what the slow path has seen since the queue was made; see `QueueStatistics`.
     fn statistics(&self) -> QueueStatistics {
         self.raw.statistics().into()
     }

@@ -14,6 +14,16 @@ use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
 
 /// A lock that its owner may take again, for threads and coroutines at once.
+///
+/// Owned by the running asyncio task where there is one, else by the thread. It is free again when its owner has
+/// released it as often as it took it. Waiters are served as by `Lock`. `name` is shown in messages and dumps.
+///
+/// >>> import oneloom
+/// >>> lock = oneloom.RLock()
+/// >>> with lock:
+/// ...     with lock:
+/// ...         lock.locked()
+/// True
 #[pyclass(frozen, subclass, weakref, module = "oneloom")]
 pub struct RLock {
     raw: RawReentrantMutex,
@@ -56,6 +66,12 @@ impl RLock {
         Self::with(Rules::Unified, name)
     }
 
+    /// Take the lock, once more if the caller holds it already; True if it was taken.
+    ///
+    /// With `blocking=False`, False at once where another one holds it. Otherwise waits, for at most `timeout`
+    /// seconds (None or -1: no limit), and returns False when they are over. ValueError for another negative
+    /// timeout, or a timeout without blocking; OverflowError beyond 292 years; `DeadlockError` where the wait could
+    /// never end.
     #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
     pub fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
@@ -65,12 +81,14 @@ impl RLock {
         Ok(wait(python, &self.raw, &mut call, || lock_deadline(blocking.0, timeout))?.is_some())
     }
 
+    /// Give one hold back; with the last one a waiter goes on. RuntimeError if the caller does not hold the lock.
     #[inline]
     pub fn release(&self, python: Python<'_>) -> PyResult<()> {
         let owner = self.owner(python);
         notifying(python, || self.raw.release(owner)).map(drop).map_err(not_held)
     }
 
+    /// Whether somebody holds the lock.
     pub fn locked(&self) -> bool {
         self.raw.is_locked()
     }
@@ -138,11 +156,13 @@ impl RLock {
         self.raw.reset_after_fork();
     }
 
+    /// The name that was given, for messages and dumps; None without one.
     #[getter]
     pub fn name(&self) -> Option<&str> {
         self.raw.given_name()
     }
 
+    /// Who waits now, and what the slow path has seen since the object was made; see `Statistics`.
     fn statistics(&self) -> Statistics {
         self.raw.statistics().into()
     }
@@ -161,7 +181,12 @@ impl RLock {
     }
 }
 
-/// `threading.RLock`: owned by the thread.
+/// `threading.RLock`: owned by the thread, whichever task runs in it.
+///
+/// >>> from oneloom import threading
+/// >>> lock = threading.RLock()
+/// >>> with lock, lock:
+/// ...     pass
 #[pyclass(frozen, subclass, extends = RLock, module = "oneloom", name = "RLock")]
 pub struct DropInRLock;
 

@@ -12,6 +12,16 @@ use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
 
 /// A number of permits, for threads and coroutines at once.
+///
+/// `value` permits are there at first; ValueError if it is negative. Permits have no owners: anybody may give one
+/// back, and more than there were. Waiters are served as by `Lock`. `name` is shown in messages and dumps.
+///
+/// >>> import oneloom
+/// >>> connections = oneloom.Semaphore(2)
+/// >>> with connections:
+/// ...     connections.acquire(timeout=0.1)
+/// True
+/// >>> connections.release()
 #[pyclass(frozen, subclass, weakref, module = "oneloom")]
 pub struct Semaphore {
     raw: RawSemaphore,
@@ -41,6 +51,11 @@ impl Semaphore {
         Self::with(value, false, name)
     }
 
+    /// Take a permit; True if one was taken.
+    ///
+    /// With `blocking=False`, False at once where there is none. Otherwise waits, for at most `timeout` seconds
+    /// (None: no limit; below zero: not at all), and returns False when they are over. ValueError for a timeout
+    /// without blocking.
     #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
     fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if !blocking.0 && timeout.is_some() {
@@ -50,6 +65,9 @@ impl Semaphore {
         Ok(wait(python, &self.raw, &mut AcquireCall, || Ok(lenient_deadline(timeout)))?.is_some())
     }
 
+    /// Give `n` permits back; as many waiters go on.
+    ///
+    /// ValueError if `n` is below one, or if a `BoundedSemaphore` would have more permits than at first.
     #[pyo3(signature = (n=1))]
     fn release(&self, python: Python<'_>, n: i64) -> PyResult<()> {
         let permits = u64::try_from(n)
@@ -97,11 +115,13 @@ impl Semaphore {
         self.raw.value()
     }
 
+    /// The name that was given, for messages and dumps; None without one.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.raw.given_name()
     }
 
+    /// Who waits now, and what the slow path has seen since the object was made; see `Statistics`.
     fn statistics(&self) -> Statistics {
         self.raw.statistics().into()
     }
@@ -114,6 +134,13 @@ impl Semaphore {
 }
 
 /// A semaphore that refuses to have more permits than at first.
+///
+/// >>> import oneloom
+/// >>> connections = oneloom.BoundedSemaphore(2)
+/// >>> connections.release()
+/// Traceback (most recent call last):
+///     ...
+/// ValueError: Semaphore released too many times
 #[pyclass(frozen, subclass, extends = Semaphore, module = "oneloom")]
 pub struct BoundedSemaphore;
 

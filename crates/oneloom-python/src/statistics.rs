@@ -4,7 +4,14 @@ use oneloom_sync::raw::Counters;
 use oneloom_sync::raw::queue::QueueStatistics as QueueCounters;
 use pyo3::prelude::*;
 
-/// Slow-path events of one primitive since it was made.
+/// Slow-path events of one primitive since it was made, and who waits now. Calls that need not wait are not counted.
+///
+/// >>> import oneloom
+/// >>> event = oneloom.Event()
+/// >>> event.wait(timeout=0.001)
+/// False
+/// >>> event.statistics()
+/// Statistics(waiting=0, waits=1, handovers=0, withdrawals=1)
 #[pyclass(frozen, get_all, eq, module = "oneloom")]
 #[derive(PartialEq)]
 pub struct Statistics {
@@ -35,7 +42,15 @@ impl Statistics {
     }
 }
 
-/// Slow-path events of a queue since it was made.
+/// Slow-path events of a queue since it was made, and who waits now. Calls that need not wait are not counted.
+///
+/// >>> import oneloom, queue
+/// >>> jobs = oneloom.Queue()
+/// >>> try:
+/// ...     jobs.get(timeout=0.001)
+/// ... except queue.Empty:
+/// ...     jobs.statistics().get_waits
+/// 1
 #[pyclass(frozen, get_all, eq, module = "oneloom")]
 #[derive(PartialEq)]
 pub struct QueueStatistics {

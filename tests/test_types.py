@@ -1,0 +1,116 @@
+"""What a type checker sees: mypy reads each of these lines as a user's program, and must agree or object."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+HEAD = """\
+import asyncio
+from typing import Literal, assert_type
+
+import oneloom
+import oneloom.queue
+import oneloom.threading
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+async def text() -> str:
+    return "text"
+
+
+"""
+
+RIGHT = {
+    "a queue gives what it holds": "assert_type(oneloom.Queue[int](5, name='jobs').get(), int)",
+    "so does a lifo queue": "assert_type(oneloom.LifoQueue[str]().get_nowait(), str)",
+    "and a priority queue": "assert_type(oneloom.PriorityQueue[tuple[int, str]](0).get(timeout=1), tuple[int, str])",
+    "and a simple queue": "assert_type(oneloom.SimpleQueue[bytes]().get(False), bytes)",
+    "a coroutine gets the same": "assert_type(await oneloom.Queue[int]().get_async(timeout=0.5), int)",
+    "also from a simple queue": "assert_type(await oneloom.SimpleQueue[int]().get_async(), int)",
+    "get_async is a coroutine function": "asyncio.create_task(oneloom.Queue[int]().get_async())",
+    "for gives items": "for item in oneloom.Queue[int](): assert_type(item, int)",
+    "async for gives items": "async for item in oneloom.LifoQueue[int](): assert_type(item, int)",
+    "a subclass's queue is a queue": "queue: oneloom.Queue[int] = oneloom.PriorityQueue()",
+    "the drop-in queue is the same": "assert_type(oneloom.queue.Queue[int]().get(), int)",
+    "maxsize can be set": "oneloom.Queue[int]().maxsize = 7",
+    "a thread has its target's result": "assert_type(oneloom.Thread(target=double, args=(2,)).result(), int)",
+    "awaiting it gives the same": "assert_type(await oneloom.Thread(target=double, args=(2,)), int)",
+    "run gives the coroutine's result": "assert_type(oneloom.run(text()), str)",
+    "acquire says whether": "assert_type(oneloom.Lock(name='lock').acquire(timeout=-1), bool)",
+    "acquire_async says whether": "assert_type(await oneloom.RLock().acquire_async(1), bool)",
+    "with a lock": "with oneloom.Lock() as taken: assert_type(taken, Literal[True])",
+    "async with a lock": "async with oneloom.Lock() as taken: assert_type(taken, Literal[True])",
+    "with and async with others": (
+        "with oneloom.RLock(), oneloom.Semaphore(2), oneloom.BoundedSemaphore(), oneloom.Condition(oneloom.Lock()): pass"
+    ),
+    "a predicate's value comes back": "assert_type(oneloom.Condition().wait_for(lambda: 'news'), str)",
+    "also in a coroutine": "assert_type(await oneloom.Condition().wait_for_async(lambda: 3, timeout=1), int)",
+    "a barrier gives an index": "assert_type(await oneloom.Barrier(2, print, 1.5).wait_async(), int)",
+    "statistics have numbers": "assert_type(oneloom.Queue[int]().statistics().waiting_getters, int)",
+    "a name may be missing": "assert_type(oneloom.Event().name, str | None)",
+    "a drop-in lock is a lock": "lock: oneloom.Lock = oneloom.threading.Lock()",
+    "a policy is a context manager": "with oneloom.deadlock.policy(cycles='warn', tasks='raise'): pass",
+    "a deadlock is a RuntimeError": "error: RuntimeError = oneloom.DeadlockError('text')",
+    "shutdown's error exists on every version": "error: type[Exception] = oneloom.queue.ShutDown",
+}
+
+WRONG = {
+    "a wrong item": "oneloom.Queue[int]().put('one')",
+    "a wrong item in a coroutine": "await oneloom.Queue[int]().put_async('one')",
+    "a coroutine that is not awaited": "number: int = oneloom.Queue[int]().get_async()",
+    "a positional name": "oneloom.Lock('lock')",
+    "a timeout in words": "oneloom.Lock().acquire(timeout='long')",
+    "a policy that does not exist": "oneloom.deadlock.policy(cycles='ignore')",
+    "a lock that is none": "oneloom.Condition(3)",
+    "setting a name": "oneloom.Event().name = 'event'",
+    "a wrong result": "value: str = oneloom.Thread(target=double, args=(2,)).result()",
+}
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory):
+    """mypy's complaints about each line, by its text; mypy is run once, over one program of all lines."""
+    statements = [*RIGHT.values(), *WRONG.values()]
+    program = HEAD
+    line_of = {}
+    for number, statement in enumerate(statements):
+        line_of[program.count("\n") + 2] = statement
+        program += f"async def check_{number}() -> None:\n    {statement}\n"
+    folder = tmp_path_factory.mktemp("types")
+    (folder / "program.py").write_text(program)
+    options = ["--strict", "--config-file", "pyproject.toml", "--cache-dir", folder / "cache", "--no-error-summary"]
+    command = [sys.executable, "-m", "mypy", *options, folder / "program.py"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    found = {statement: [] for statement in statements}
+    for line in run.stdout.splitlines():
+        if ": note: " in line:
+            continue
+        place = re.search(r"program\.py:(\d+): error: (.*)", line)
+        assert place, f"a complaint about something else: {run.stdout}{run.stderr}"
+        found[line_of[int(place[1])]].append(place[2])
+    assert run.returncode == 1, f"mypy found nothing in the wrong lines: {run.stderr}"
+    return found
+
+
+@pytest.mark.parametrize("what", RIGHT)
+def test_a_right_line_is_accepted(complaints, what):
+    assert complaints[RIGHT[what]] == []
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_line_is_refused(complaints, what):
+    assert complaints[WRONG[what]]
+
+
+def test_the_package_passes_the_strict_check():
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "python/oneloom"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.stdout, run.returncode) == ("", 0)
