@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
 
 use crate::environment::notifying;
+use crate::owner;
 use crate::port::{self, Port};
 use crate::report;
 
@@ -65,7 +66,6 @@ where
     future: Pin<Box<CallFuture<H, C>>>,
     finish: Ok,
     late: Late,
-    owned: bool,
 }
 
 // SAFETY: reached through `&mut` only.
@@ -103,7 +103,7 @@ where
     }
 
     fn may_deadlock(&self) -> bool {
-        self.owned
+        self.future.has_holder()
     }
 }
 
@@ -138,11 +138,10 @@ impl Waiting {
         C: Call + Send + 'static,
     {
         let (running, port) = port::current(python)?;
-        let owned = call.owner().is_somebody();
-        let future = CallFuture::new(handle, call);
+        let future = CallFuture::new(handle, call).shown_as(owner::current(python));
         let future = Box::pin(if timeout.is_some() { future.timed() } else { future });
         Ok(Self {
-            call: Box::new(Spoken { future, finish, late, owned }),
+            call: Box::new(Spoken { future, finish, late }),
             running: running.unbind(),
             port: port.unbind(),
             awaited: None,

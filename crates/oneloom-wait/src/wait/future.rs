@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Call, Handle, Primitive, leave};
 use crate::fork;
-use crate::graph::{self, Deadlock, Published};
-use crate::owner::{self, flag};
+use crate::graph::{self, Deadlock, Published, Resource};
+use crate::owner::{self, Owner, flag};
 use crate::waiter::{Notice, Place, Waiter, Wakes};
 
 /// The future did not get its result before it was ended.
@@ -29,6 +29,8 @@ where
     waiter: Waiter,
     stage: Stage,
     born: u32,
+    /// Who is shown as waiting, if it is a task: the call's owner, or whom an embedding has named.
+    task: Owner,
     flags: u32,
     /// Last, so that it is dropped last.
     handle: H,
@@ -61,6 +63,7 @@ where
         Self {
             published: None,
             waiter: Waiter::new(call.owner(), call.mode()),
+            task: call.owner(),
             call,
             stage: Stage::New,
             born: 0,
@@ -77,13 +80,24 @@ where
         self
     }
 
+    /// Shows `task` as waiting, in the wait graph and in dumps.
+    #[must_use]
+    pub fn shown_as(mut self, task: Owner) -> Self {
+        self.task = task;
+        self
+    }
+
+    /// Whether somebody holds what is waited for, so that there may be a deadlock.
+    pub fn has_holder(&self) -> bool {
+        self.handle.primitive().hold().is_some()
+    }
+
     /// Whether this wait is part of what looks like a deadlock. Never certain: whoever polls the future may
     /// drop it instead.
     pub fn examine(&self) -> Option<Deadlock> {
         self.published.as_ref()?;
-        let owner = self.call.owner();
-        let found = graph::examine(owner);
-        graph::pardon(owner);
+        let found = graph::examine(self.task);
+        graph::pardon(self.task);
         found
     }
 
@@ -145,12 +159,12 @@ where
     }
 
     fn publish(&mut self) {
-        let owner = self.call.owner();
-        if owner.is_somebody() && owner::registry().kind(owner) == owner::Kind::Task {
+        let task = self.task;
+        if task.is_somebody() && owner::registry().kind(task) == owner::Kind::Task {
             // SAFETY: the handle keeps the primitive where it is, the waiter is part of this pinned future,
             // and dropping takes the publication back first.
             let published =
-                unsafe { graph::publish(owner, self.handle.primitive(), &self.waiter, self.flags) };
+                unsafe { graph::publish(task, self.handle.primitive(), &self.waiter, self.flags) };
             self.published = Some(published);
         }
     }

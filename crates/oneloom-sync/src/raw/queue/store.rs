@@ -1,0 +1,86 @@
+//! Where a queue keeps its items, and in which order it gives them out.
+
+use std::collections::VecDeque;
+
+/// Where a queue keeps its items, and in which order it gives them out.
+pub trait Store: Default + Send {
+    /// What it keeps.
+    type Item: Send;
+    /// What a report calls such a queue.
+    const KIND: &'static str;
+    /// Adds an item.
+    fn push(&mut self, item: Self::Item);
+    /// Takes the next item out.
+    fn pop(&mut self) -> Option<Self::Item>;
+    /// Shows every item.
+    fn for_each(&self, look: &mut dyn FnMut(&Self::Item));
+    /// How many there are.
+    fn len(&self) -> usize;
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// First in, first out.
+pub struct Fifo<T>(VecDeque<T>);
+
+impl<T> Default for Fifo<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T: Send> Store for Fifo<T> {
+    type Item = T;
+    const KIND: &'static str = "Queue";
+
+    #[inline]
+    fn push(&mut self, item: T) {
+        self.0.push_back(item);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        self.0.pop_front()
+    }
+
+    fn for_each(&self, look: &mut dyn FnMut(&T)) {
+        self.0.iter().for_each(look);
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Last in, first out.
+pub struct Lifo<T>(Vec<T>);
+
+impl<T> Default for Lifo<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Send> Store for Lifo<T> {
+    type Item = T;
+    const KIND: &'static str = "LifoQueue";
+
+    fn push(&mut self, item: T) {
+        self.0.push(item);
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.0.pop()
+    }
+
+    fn for_each(&self, look: &mut dyn FnMut(&T)) {
+        self.0.iter().for_each(look);
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
