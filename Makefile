@@ -91,7 +91,7 @@ sanitize-address: # addr2line comes with the C compiler and gives the names that
 
 wheel: $(VENV)/.build-tools ## One wheel for each CPython found (3.11 or newer), and the source archive, in dist/
 	$(VENV)/bin/maturin sdist --out dist
-	$(VENV)/bin/maturin build --release --locked --out dist $$(.ci/pythons | sed 's/^[^ ]* /--interpreter /')
+	$(VENV)/bin/maturin build --release --locked --strip --out dist $$(.ci/pythons | sed 's/^[^ ]* /--interpreter /')
 	@ls -1 dist
 
 clean: ## Remove what was built, the environments included
