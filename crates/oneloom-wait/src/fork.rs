@@ -17,9 +17,10 @@ pub fn generation() -> u32 {
 #[cfg(not(any(loom, shuttle, miri)))]
 mod wiped {
     use std::ptr;
-    use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+
+    use crate::atomic::of_the_process::{AtomicPtr, AtomicU32, Ordering};
 
     const PAGE: usize = 4096;
 

@@ -7,10 +7,9 @@
 //! The longest sleeper looks, once a second at first and ever more rarely. It chooses one victim at a time;
 //! a thread that ends afterwards makes it look again soon, since the victim may have died holding a lock.
 
-use crate::atomic::Ordering;
+use crate::atomic::of_the_process::{AtomicU32, AtomicU64, Ordering};
 use crate::graph::{self, Certainty, Deadlock, Step};
 use crate::owner::{Kind, Owner, flag, registry};
-use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// How many threads of its own oneloom may run.
 const OWN_THREADS: usize = 16;
