@@ -51,6 +51,7 @@ const GRAPH: &str = "oneloom-wait/src/graph.rs";
 const MUTEX: &str = "oneloom-sync/src/raw/mutex.rs";
 const REENTRANT: &str = "oneloom-sync/src/raw/reentrant.rs";
 const QUEUE: &str = "oneloom-sync/src/raw/queue.rs";
+const PRIORITY: &str = "oneloom-sync/src/raw/priority.rs";
 const SEMAPHORE: &str = "oneloom-sync/src/raw/semaphore.rs";
 const EVENT: &str = "oneloom-sync/src/raw/event.rs";
 const CONDVAR: &str = "oneloom-sync/src/raw/condvar.rs";
@@ -305,6 +306,19 @@ pub const MUTANTS: &[Mutant] = &[
         "        state.promised_places = state.promised_places.saturating_sub(1);
         if state.has_place() && !PLANTED {",
         ("loom_queue", "a_reserved_place_is_filled_or_given_back_to_the_next"),
+    ),
+    with(
+        "a token that is put back is offered to nobody",
+        QUEUE,
+        "self.enter().insert(item, wakes);",
+        "if PLANTED { self.enter().store.push(item) } else { self.enter().insert(item, wakes) }",
+        ("loom_priority", "a_token_that_is_put_back_goes_to_the_next"),
+    ),
+    without(
+        "the right to sort is not passed on",
+        PRIORITY,
+        "let _ = self.queue.order.release(|| self.owner);",
+        ("loom_priority", "items_put_by_two_come_out_least_first"),
     ),
     with(
         "a permit that was offered and is not wanted is offered to nobody else",
