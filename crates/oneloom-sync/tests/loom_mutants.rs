@@ -75,20 +75,32 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// Puts the fault beside what is right, chosen by its number.
 fn plant(copy: &Path, number: usize, mutant: &Mutant) {
-    let Mutant { name, file, old, with, .. } = mutant;
-    let path = copy.join("crates").join(file);
-    let mut text = fs::read_to_string(&path).unwrap();
-    let places = places(&text, old);
-    let right = if let With::Everywhere(_) = with { places.len() > 1 } else { places.len() == 1 };
-    assert!(right, "'{name}': this is {} times in {file}:\n{old}", places.len());
-    let with = match with {
+    let Mutant { name, module, old, with, .. } = mutant;
+    let home = if module.starts_with("oneloom-wait") { "crate" } else { "oneloom_wait" };
+    let text = match with {
         With::Out => format!("if !PLANTED {{ {old} }}"),
         With::Text(text) | With::Everywhere(text) => (*text).to_owned(),
     };
-    let home = if file.starts_with("oneloom-wait") { "crate" } else { "oneloom_wait" };
-    let with = with.replace("PLANTED", &format!("{home}::planted({number})"));
-    places.into_iter().rev().for_each(|place| text.replace_range(place, &with));
-    fs::write(&path, text).unwrap();
+    let planted = text.replace("PLANTED", &format!("{home}::planted({number})"));
+    let mut count = 0;
+    for path in files_of(&copy.join("crates").join(module)) {
+        let mut text = fs::read_to_string(&path).unwrap();
+        let places = places(&text, old);
+        count += places.len();
+        places.into_iter().rev().for_each(|place| text.replace_range(place, &planted));
+        fs::write(&path, text).unwrap();
+    }
+    let right = if let With::Everywhere(_) = with { count > 1 } else { count == 1 };
+    assert!(right, "'{name}': this is {count} times in {module}:\n{old}");
+}
+
+/// A module's own file, and those of its parts.
+fn files_of(module: &Path) -> Vec<PathBuf> {
+    let mut files = vec![module.with_extension("rs")];
+    if let Ok(parts) = fs::read_dir(module) {
+        files.extend(parts.map(|part| part.unwrap().path()));
+    }
+    files
 }
 
 /// Where `wanted` stands in `text`, whatever the spaces and line breaks are.

@@ -1,10 +1,10 @@
 //! The faults that the loom models must notice: for each machine, what somebody might forget there.
 
-/// A fault: how `old`, which is only once in `file` (spaces and line breaks don't count), reads `with` it, where
+/// A fault: how `old`, which is only once in `module` (spaces and line breaks don't count), reads `with` it, where
 /// `PLANTED` says whether it is there in this run; and the model (test file and test) that must notice.
 pub struct Mutant {
     pub name: &'static str,
-    pub file: &'static str,
+    pub module: &'static str,
     pub old: &'static str,
     pub with: With,
     pub model: (&'static str, &'static str),
@@ -23,40 +23,38 @@ pub enum With {
 /// `old` is left out.
 const fn without(
     name: &'static str,
-    file: &'static str,
+    module: &'static str,
     old: &'static str,
     model: (&'static str, &'static str),
 ) -> Mutant {
-    Mutant { name, file, old, with: With::Out, model }
+    Mutant { name, module, old, with: With::Out, model }
 }
 
 /// `old` reads `with`.
 const fn with(
     name: &'static str,
-    file: &'static str,
+    module: &'static str,
     old: &'static str,
     with: &'static str,
     model: (&'static str, &'static str),
 ) -> Mutant {
-    Mutant { name, file, old, with: With::Text(with), model }
+    Mutant { name, module, old, with: With::Text(with), model }
 }
 
-const GATE: &str = "oneloom-wait/src/gate.rs";
-const WAITER: &str = "oneloom-wait/src/waiter.rs";
-const WAIT: &str = "oneloom-wait/src/wait.rs";
-const BLOCKING: &str = "oneloom-wait/src/wait/blocking.rs";
-const FUTURE: &str = "oneloom-wait/src/wait/future.rs";
-const INBOX: &str = "oneloom-wait/src/inbox.rs";
-const GRAPH: &str = "oneloom-wait/src/graph.rs";
-const MUTEX: &str = "oneloom-sync/src/raw/mutex.rs";
-const REENTRANT: &str = "oneloom-sync/src/raw/reentrant.rs";
-const QUEUE: &str = "oneloom-sync/src/raw/queue.rs";
-const PRIORITY: &str = "oneloom-sync/src/raw/priority.rs";
-const SEMAPHORE: &str = "oneloom-sync/src/raw/semaphore.rs";
-const EVENT: &str = "oneloom-sync/src/raw/event.rs";
-const CONDVAR: &str = "oneloom-sync/src/raw/condvar.rs";
-const BARRIER: &str = "oneloom-sync/src/raw/barrier.rs";
-const ONCE: &str = "oneloom-sync/src/raw/once.rs";
+const GATE: &str = "oneloom-wait/src/gate";
+const WAITER: &str = "oneloom-wait/src/waiter";
+const WAIT: &str = "oneloom-wait/src/wait";
+const INBOX: &str = "oneloom-wait/src/inbox";
+const GRAPH: &str = "oneloom-wait/src/graph";
+const MUTEX: &str = "oneloom-sync/src/raw/mutex";
+const REENTRANT: &str = "oneloom-sync/src/raw/reentrant";
+const QUEUE: &str = "oneloom-sync/src/raw/queue";
+const PRIORITY: &str = "oneloom-sync/src/raw/priority";
+const SEMAPHORE: &str = "oneloom-sync/src/raw/semaphore";
+const EVENT: &str = "oneloom-sync/src/raw/event";
+const CONDVAR: &str = "oneloom-sync/src/raw/condvar";
+const BARRIER: &str = "oneloom-sync/src/raw/barrier";
+const ONCE: &str = "oneloom-sync/src/raw/once";
 
 /// Every fault, with the model that notices it.
 pub const MUTANTS: &[Mutant] = &[
@@ -110,7 +108,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     with(
         "a future polled by another task keeps the first one's waker",
-        FUTURE,
+        WAIT,
         "            return false;
         }
         unused =",
@@ -143,7 +141,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     with(
         "nobody looks for a cycle before sleeping",
-        BLOCKING,
+        WAIT,
         "            if !self.deadline.is_timed()
 ",
         "            if !self.deadline.is_timed()
@@ -153,7 +151,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     with(
         "whoever was overtaken does not look for a cycle again",
-        BLOCKING,
+        WAIT,
         "                && let Some(deadlock) = graph::examine(self.thread)
                 && deadlock.certainty",
         "                && (place == newcomer || !PLANTED)
@@ -194,7 +192,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant {
         name: "a walk takes a timed wait for one without end",
-        file: GRAPH,
+        module: GRAPH,
         old: "if step.flags & flag::TIMED != 0 {",
         with: With::Everywhere("if step.flags & flag::TIMED != 0 && !PLANTED {"),
         model: ("loom_deadlock", "a_cycle_with_a_timed_wait_ends_by_itself"),
