@@ -311,6 +311,40 @@ assert lock.statistics().waiting == 0 and not lock.locked()
     assert result.out.startswith(("0 at once", "1 at once") if "async with" in how else ("0", "1")), result
 
 
+@pytest.mark.parametrize("starved", [True, False], ids=["starved", "fresh"])
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_lock_that_falls_to_a_task_whose_loop_waits_for_the_next_in_the_queue(kind, starved):
+    """The lock falls to a task that cannot run: its loop's thread waits for another lock, which the second in the queue has."""
+    code = f"""
+lock, other = oneloom.{kind}(name="inherited"), oneloom.Lock(name="other")
+held, other_held = threading.Event(), threading.Event()
+def holder():
+    with lock:
+        held.set()
+        until(lambda: lock.statistics().waiting == 2 and other.statistics().waiting == 1)
+        if {starved}: time.sleep(0.05)
+def second():
+    with other:
+        other_held.set()
+        until(lambda: lock.statistics().waiting == 1)
+        with lock: pass
+async def heir():
+    async with lock: pass
+async def main():
+    while not (held.is_set() and other_held.is_set()): await asyncio.sleep(0.001)
+    task = asyncio.create_task(heir())
+    await asyncio.sleep(0)
+    try:
+        with other: pass
+    finally:
+        await task
+finish(threads(holder, second, lambda: oneloom.run(main())))
+assert lock.statistics().waiting == 0 and not lock.locked()
+"""
+    result = run_program(PREAMBLE + code, timeout=10).check()
+    assert result.out.startswith(("0 at once", "1 at once")), result
+
+
 def test_two_loops_that_block_on_each_others_tasks():
     answered(
         """
