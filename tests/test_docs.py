@@ -1,53 +1,156 @@
-"""The pages' code: every Python block runs and prints what its comments say, every Rust block is one that Rust tests."""
+"""The documentation tells the truth: its examples run, its programs print what the page shows, nothing public lacks a docstring.
+
+In a page, a Python block with prompts is a doctest, and all of a page's share their names. A Python block without prompts
+is a program of its own: where a text block follows, that is its output (`...` stands for anything), and what a comment
+behind a `print` says is what it prints.
+"""
 
 import doctest
 import importlib
+import inspect
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
+import oneloom
+import oneloom.asyncio
+import oneloom.queue
+import oneloom.threading
 from conftest import run_program
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MODULES = ["oneloom", "oneloom.threading", "oneloom.queue", "oneloom.asyncio", "oneloom.deadlock"]
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PUBLIC_MODULES = [oneloom, oneloom.threading, oneloom.queue, oneloom.asyncio]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks(language):
-    """Each code block of that language, named by page and line."""
+def is_ours(thing):
+    return str(getattr(thing, "__module__", "")).startswith("oneloom")
+
+
+def own_modules():
+    names = [module.name for module in pkgutil.walk_packages(oneloom.__path__, "oneloom.")]
+    return [oneloom, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
+
+
+def documented():
+    """Every docstring of the package that has an example, by the name of what it describes; with that one's module."""
+    found = {}
+    for module in own_modules():
+        found[module.__name__] = module.__doc__, module
+        for name, thing in vars(module).items():
+            if not is_ours(thing):
+                continue
+            if inspect.isclass(thing) or inspect.isroutine(thing):
+                found.setdefault(f"{thing.__module__}.{name}", (thing.__doc__, module))
+            for attribute, value in vars(thing).items() if inspect.isclass(thing) else ():
+                found.setdefault(f"{thing.__module__}.{name}.{attribute}", (getattr(value, "__doc__", None), module))
+    return {name: place for name, place in found.items() if isinstance(place[0], str) and ">>>" in place[0]}
+
+
+DOCUMENTED = documented()
+
+
+def run_doctest(text, name, names, file=None, line=0):
+    """Run the examples of one text; what fails is in the message. The names that they make go into `names`."""
+    told = []
+    test = doctest.DocTestParser().get_doctest(text, names, name, file, line)
+    result = doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=told.append, clear_globs=False)
+    names.update(test.globs)
+    assert result.attempted and not result.failed, "".join(told)
+
+
+def blocks(page):
+    """The fenced blocks of a page: language, text, line."""
+    text = page.read_text(encoding="utf-8")
+    return [(match[1], match[2], text.count("\n", 0, match.start()) + 1) for match in BLOCK.finditer(text)]
+
+
+def programs():
+    """Blocks of the pages that are whole programs, each with the output that its page shows, if it does."""
+    found = []
     for page in PAGES:
-        text = page.read_text()
-        for block in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-            line = text.count("\n", 0, block.start()) + 1
-            yield pytest.param(block.group(1), id=f"{page.name}:{line}")
+        shown = blocks(page)
+        for (language, text, line), after in zip(shown, [*shown[1:], ("", "", 0)]):
+            if language == "python" and ">>>" not in text:
+                output = after[1] if after[0] == "text" else None
+                found.append(pytest.param(text, output, id=f"{page.name}:{line}"))
+    return found
 
 
-def test_the_readme_opens_with_the_two_commands():
-    first_block = re.search(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
-    assert re.findall(r"^make (\w+)", first_block, re.MULTILINE) == ["demo", "test"]
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_a_docstrings_example_runs(name):
+    text, module = DOCUMENTED[name]
+    run_doctest(text, name, dict(vars(module)))
 
 
-@pytest.mark.parametrize("code", [*blocks("python")])
-def test_python_in_a_page_prints_what_its_comments_say(code):
-    done = run_program(code).check()
-    assert done.out.splitlines() == re.findall(r"^ *print\(.*\)  +# (.*)$", code, re.MULTILINE)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_pages_examples_run(page):
+    names = {}
+    for language, text, line in blocks(page):
+        if language == "python" and ">>>" in text:
+            run_doctest(text, page.name, names, str(page), line)
 
 
-@pytest.mark.parametrize("code", [*blocks("rust")])
-def test_rust_in_a_page_is_an_example_of_the_crate(code):
-    documented = (ROOT / "crates" / "oneloom" / "src" / "lib.rs").read_text()
-    assert code in "".join(line + "\n" for line in re.findall(r"^//! ?(.*)$", documented, re.MULTILINE))
+@pytest.mark.parametrize(("text", "shown"), programs())
+def test_a_pages_program_does_what_the_page_says(text, shown):
+    done = run_program(text)
+    assert not done.timed_out, done
+    if shown is not None:
+        matches = doctest.OutputChecker().check_output(shown, done.out + done.err, FLAGS)
+        assert matches, f"the page shows\n{shown}\nbut it was\n{done}"
+    else:
+        told = [comment.strip() for comment in re.findall(r"^\s*print\(.*\) +# (.*)$", text, re.MULTILINE)]
+        assert done.check().out.splitlines() == told
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_examples_in_docstrings_give_what_they_show(module):
-    module = importlib.import_module(module)
-    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner()
-    # Without a module the finder also looks into what native code defines.
-    for name in getattr(module, "__all__", ["__doc__"]):
-        found = getattr(module, name)
-        if getattr(found, "__module__", "").startswith("oneloom"):
-            for example in finder.find(found, name, module=False, globs=vars(module).copy()):
-                runner.run(example)
-    assert runner.summarize().failed == 0
+def test_every_page_that_shows_python_is_run():
+    shown = [page.name for page in PAGES for language, _, _ in blocks(page) if language == "python"]
+    assert {"README.md", "deadlocks.md", "guide.md"} <= set(shown)
+
+
+def public_things():
+    """Everything of ours that a user may name, by its path."""
+    for module in PUBLIC_MODULES:
+        yield module.__name__, module
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if not is_ours(thing):
+                continue
+            yield f"{module.__name__}.{name}", thing
+            if inspect.isclass(thing):
+                for kind in thing.__mro__:
+                    for attribute in vars(kind) if is_ours(kind) else ():
+                        if not attribute.startswith("_"):
+                            yield f"{module.__name__}.{name}.{attribute}", getattr(thing, attribute)
+    yield "oneloom.deadlock", oneloom.deadlock
+    yield "oneloom.deadlock.policy", oneloom.deadlock.policy
+    for statistics in (oneloom.Lock().statistics(), oneloom.Queue().statistics()):
+        for attribute in dir(statistics):
+            if not attribute.startswith("_"):
+                yield f"{type(statistics).__name__}.{attribute}", getattr(type(statistics), attribute)
+
+
+def test_everything_public_has_a_docstring():
+    assert [path for path, thing in public_things() if not (getattr(thing, "__doc__", None) or "").strip()] == []
+
+
+def test_every_public_class_shows_an_example():
+    unified = [getattr(oneloom, name) for name in oneloom.__all__]
+    classes = [thing for thing in unified if inspect.isclass(thing) and not issubclass(thing, BaseException)]
+    assert [kind.__name__ for kind in classes if ">>>" not in kind.__doc__] == []
+
+
+def test_every_public_method_tells_its_parameters():
+    unreadable = []
+    for path, thing in public_things():
+        if inspect.isroutine(thing):
+            try:
+                inspect.signature(thing)
+            except ValueError:
+                unreadable.append(path)
+    assert unreadable == []
