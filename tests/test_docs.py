@@ -2,7 +2,7 @@
 
 In a page, a Python block with prompts is a doctest, and all of a page's share their names. A Python block without prompts
 is a program of its own: where a text block follows, that is its output (`...` stands for anything), and what a comment
-behind a `print` says is what it prints.
+behind a `print` says is what it prints. A Rust block is an example of the crate's front page, which Rust's own tests run.
 """
 
 import doctest
@@ -106,6 +106,17 @@ def test_a_pages_program_does_what_the_page_says(text, shown):
     else:
         told = [comment.strip() for comment in re.findall(r"^\s*print\(.*\) +# (.*)$", text, re.MULTILINE)]
         assert done.check().out.splitlines() == told
+
+
+@pytest.mark.parametrize("text", [text for page in PAGES for language, text, _ in blocks(page) if language == "rust"])
+def test_rust_in_a_page_is_an_example_of_the_crate(text):
+    documented = (ROOT / "crates" / "oneloom" / "src" / "lib.rs").read_text(encoding="utf-8")
+    assert text in "".join(line + "\n" for line in re.findall(r"^//! ?(.*)$", documented, re.MULTILINE))
+
+
+def test_the_readme_opens_with_the_two_commands():
+    language, first, _ = blocks(ROOT / "README.md")[0]
+    assert language == "sh" and re.findall(r"^make (\w+)", first, re.MULTILINE) == ["demo", "test"]
 
 
 def test_every_page_that_shows_python_is_run():
