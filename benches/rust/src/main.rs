@@ -1,6 +1,6 @@
-//! Measures oneloom's Rust faces beside their peers; prints one line of JSON for each sample.
+//! Measures one row of oneloom's Rust faces beside their peers; prints one line of JSON for each sample.
 //!
-//! `oneloom-benches ROUNDS MILLISECONDS [ROW…]`: rows by key, all of them if none is named.
+//! `oneloom-benches ROW ROUNDS MILLISECONDS`, as benches/python/harness.py takes them.
 
 mod mutex;
 mod queue;
@@ -12,17 +12,16 @@ use rounds::Effort;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [rounds, milliseconds, wanted @ ..] = arguments.as_slice() else {
-        eprintln!("usage: oneloom-benches ROUNDS MILLISECONDS [ROW...]");
+    let [key, rounds, milliseconds] = arguments.as_slice() else {
+        eprintln!("usage: oneloom-benches ROW ROUNDS MILLISECONDS");
         std::process::exit(2);
     };
     let effort = Effort {
         rounds: rounds.parse().expect("a number of rounds"),
         sample: Duration::from_millis(milliseconds.parse().expect("milliseconds for a sample")),
     };
-    for row in mutex::rows().into_iter().chain(queue::rows()) {
-        if wanted.is_empty() || wanted.iter().any(|key| key == row.key) {
-            rounds::measure(&row, effort);
-        }
+    match mutex::rows().into_iter().chain(queue::rows()).find(|row| row.key == key) {
+        Some(row) => rounds::measure(&row, effort),
+        None => panic!("no row is called {key}"),
     }
 }
