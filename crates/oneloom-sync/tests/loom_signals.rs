@@ -13,7 +13,9 @@ use oneloom_sync::raw::{
     RawEvent, RawMutex, RawOnce,
 };
 use oneloom_wait::atomic::{AtomicU32, Ordering};
-use support::{Unprotected, check, future, owner, poll_once, start, wait, wait_in_time};
+use oneloom_wait::clock::Deadline;
+use oneloom_wait::wait::{Stop, block};
+use support::{Alone, Unprotected, check, future, owner, poll_once, start, wait, wait_in_time};
 
 #[test]
 fn setting_an_event_lets_everybody_go_on_who_waits() {
@@ -186,6 +188,24 @@ fn a_notification_in_the_last_instant_counts_for_the_timed_wait_or_for_the_next(
         let told = condvar.notify(2);
         block_on(patient);
         assert_eq!(told, 1 + usize::from(timed.join().unwrap()));
+        assert_eq!(condvar.statistics().0, 0);
+    });
+}
+
+#[test]
+fn a_notification_of_one_who_is_interrupted_goes_to_the_next() {
+    check(3, || {
+        let condvar = Arc::new(RawCondvar::new(Name::NONE));
+        let interrupted = start(&condvar, |condvar| {
+            // Letting go of the lock fails when it is in line already, and that ends the wait.
+            let mut call = NotifiedCall::new(|| false);
+            matches!(block(condvar, &mut call, Deadline::Never, &mut Alone), Err(Stop::Interrupted))
+        });
+        let mut patient = future(&condvar, NotifiedCall::new(|| true));
+        assert!(poll_once(patient.as_mut()).is_pending());
+        assert_eq!(condvar.notify(1), 1);
+        block_on(patient);
+        assert!(interrupted.join().unwrap());
         assert_eq!(condvar.statistics().0, 0);
     });
 }

@@ -9,8 +9,11 @@ mod support;
 
 use std::sync::Arc;
 
-use oneloom_sync::raw::queue::{Fifo, GetCall, Lifo, PutCall, RawQueue, ShutDown};
-use oneloom_sync::raw::{AcquireCall, LockCall, Name, NotifiedCall, RawCondvar, RawMutex, RawSemaphore};
+use oneloom_sync::raw::queue::{Fifo, GetCall, Lifo, PutCall, RawQueue, ReserveCall, ShutDown};
+use oneloom_sync::raw::{
+    AcquireCall, LockCall, Name, NotifiedCall, RawCondvar, RawMutex, RawPriorityQueue, RawSemaphore,
+    SortCall, Sorting, Unput,
+};
 use oneloom_wait::atomic::{AtomicU32, Ordering};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::owner::Owner;
@@ -169,6 +172,58 @@ fn a_bounded_queue_loses_nothing_whoever_gives_up() {
         assert_eq!(put.load(Ordering::Relaxed), got.load(Ordering::Relaxed));
         let rest = queue.statistics();
         assert_eq!((rest.waiting_getters, rest.waiting_putters, queue.len()), (0, 0, 0));
+    });
+}
+
+fn less(left: &u32, right: &u32) -> Result<bool, ()> {
+    // Now and then a comparison fails, as those of a program may.
+    if choice(8) == 0 { Err(()) } else { Ok(left < right) }
+}
+
+/// Sorts as `me`, unless that is given up.
+fn sort<R>(
+    queue: &Arc<RawPriorityQueue<u32>>,
+    me: Owner,
+    act: impl FnOnce(&mut Sorting<'_, u32>) -> R,
+) -> Option<R> {
+    let call = SortCall::new(me);
+    let sorts = if choice(2) == 0 { Some(wait(&**queue, call)) } else { wait_in_time(&**queue, call) };
+    sorts?.expect("nobody sorts while sorting");
+    Some(act(&mut queue.sorting(me).unwrap()))
+}
+
+#[test]
+fn a_priority_queue_loses_nothing_whoever_gives_up_and_whatever_fails() {
+    explore(1000, || {
+        let owners = Owners::new(THREADS as u32);
+        let members = [(); THREADS].map(|()| owners.thread());
+        let shared = Arc::new((Arc::new(RawPriorityQueue::new(2, Name::NONE)), AtomicU32::new(0)));
+        on_threads(&shared, move |(queue, balance), number| {
+            let me = members[number];
+            act_as(me);
+            for round in 0..4 {
+                // As bits, so that the balance shows one that came twice, or not at all.
+                let item = 1 << (number * 4 + round);
+                if choice(2) == 0 && wait_in_time(queue.flow(), ReserveCall::default()).is_some() {
+                    match sort(queue, me, |sorting| sorting.put(item, less)) {
+                        Some(Ok(())) => _ = balance.fetch_add(item, Ordering::Relaxed),
+                        Some(Err(unput)) => assert_eq!(unput, Unput::Compare(item, ())),
+                        None => queue.flow().abandon(),
+                    }
+                } else if wait_in_time(queue.flow(), GetCall::default()).is_some() {
+                    match sort(queue, me, |sorting| sorting.get(less)) {
+                        Some(Ok(got)) => _ = balance.fetch_sub(got.unwrap(), Ordering::Relaxed),
+                        Some(Err(())) => {}
+                        None => queue.flow().put_back(()),
+                    }
+                }
+            }
+        });
+        let (queue, balance) = &*shared;
+        let left = queue.try_sort(members[0]).unwrap().unwrap().shut_down(true);
+        assert_eq!(left.iter().sum::<u32>(), balance.load(Ordering::Relaxed));
+        let rest = queue.flow().statistics();
+        assert_eq!((rest.waiting_getters, rest.waiting_putters), (0, 0));
     });
 }
 

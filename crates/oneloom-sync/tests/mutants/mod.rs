@@ -100,6 +100,13 @@ pub const MUTANTS: &[Mutant] = &[
         ("loom_waiter", "a_dropped_future_passes_on_what_it_had_received"),
     ),
     with(
+        "one who is interrupted keeps what it was handed",
+        WAIT,
+        "let keep = !matches!(stop, Stop::Interrupted);",
+        "let keep = PLANTED || !matches!(stop, Stop::Interrupted);",
+        ("loom_signals", "a_notification_of_one_who_is_interrupted_goes_to_the_next"),
+    ),
+    with(
         "what is handed over in the last instant is thrown away",
         WAIT,
         "return call.granted(primitive, token);",
