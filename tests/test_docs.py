@@ -1,7 +1,7 @@
 """The documentation tells the truth: its examples run, its programs print what the page shows, nothing public lacks a docstring.
 
 In a page, a Python block with prompts is a doctest, and all of a page's share their names. A Python block without prompts
-is a program of its own: where a text block follows, that is its output (`...` stands for anything), and what a comment
+is a program of its own: where a text block follows at once, that is its output (`...` stands for anything), and what a comment
 behind a `print` says is what it prints. A Rust block is an example of the crate's front page, which Rust's own tests run.
 """
 
@@ -70,15 +70,18 @@ def blocks(page):
     return [(match[1], match[2], text.count("\n", 0, match.start()) + 1) for match in BLOCK.finditer(text)]
 
 
+PROGRAM = re.compile(r"^```python\n(?P<code>.*?)^```$(?:\n\n^```text\n(?P<output>.*?)^```$)?", re.DOTALL | re.MULTILINE)
+
+
 def programs():
-    """Blocks of the pages that are whole programs, each with the output that its page shows, if it does."""
+    """Blocks of the pages that are whole programs, each with the output that its page shows right below, if it does."""
     found = []
     for page in PAGES:
-        shown = blocks(page)
-        for (language, text, line), after in zip(shown, [*shown[1:], ("", "", 0)]):
-            if language == "python" and ">>>" not in text:
-                output = after[1] if after[0] == "text" else None
-                found.append(pytest.param(text, output, id=f"{page.name}:{line}"))
+        text = page.read_text(encoding="utf-8")
+        for match in PROGRAM.finditer(text):
+            if ">>>" not in match["code"]:
+                line = text.count("\n", 0, match.start()) + 1
+                found.append(pytest.param(match["code"], match["output"], id=f"{page.name}:{line}"))
     return found
 
 
