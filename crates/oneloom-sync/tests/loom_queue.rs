@@ -68,7 +68,7 @@ fn an_item_that_comes_as_a_get_times_out_is_taken_or_goes_to_the_next() {
     check_both_ways(2, || {
         let queue = queue(0, &[]);
         let timed = start(&queue, |queue| wait_in_time(queue, GetCall::default()));
-        let patient = start(&queue, |queue| get(queue));
+        let patient = start(&queue, get);
         put(&queue, 1);
         match timed.join().unwrap() {
             None => assert_eq!(patient.join().unwrap(), 1),
@@ -87,7 +87,7 @@ fn the_item_of_a_dropped_get_goes_to_the_next() {
         let queue = queue(0, &[]);
         let mut dropped = future(&queue, GetCall::default());
         assert!(poll_once(dropped.as_mut()).is_pending());
-        let patient = start(&queue, |queue| get(queue));
+        let patient = start(&queue, get);
         let putter = start(&queue, |queue| put(queue, 1));
         drop(dropped);
         assert_eq!(patient.join().unwrap(), 1);
@@ -103,7 +103,7 @@ fn the_place_of_a_dropped_put_goes_to_the_next_and_its_item_stays_out() {
         let mut dropped = future(&queue, PutCall::new(9));
         assert!(poll_once(dropped.as_mut()).is_pending());
         let patient = start(&queue, |queue| put(queue, 2));
-        let getter = start(&queue, |queue| get(queue));
+        let getter = start(&queue, get);
         drop(dropped);
         assert_eq!(getter.join().unwrap(), 1);
         patient.join().unwrap();
@@ -139,7 +139,7 @@ fn a_reserved_place_is_filled_or_given_back_to_the_next() {
         let queue = queue(1, &[]);
         assert_eq!(wait(&*queue, ReserveCall::default()), Ok(()));
         let putter = start(&queue, |queue| put(queue, 2));
-        let getter = start(&queue, |queue| get(queue));
+        let getter = start(&queue, get);
         queue.abandon();
         putter.join().unwrap();
         assert_eq!(getter.join().unwrap(), 2);

@@ -256,7 +256,7 @@ fn a_party_that_gives_up_breaks_the_barrier_for_all_or_passed_with_them() {
 fn an_aborted_barrier_turns_everybody_away() {
     check(2, || {
         let barrier = Arc::new(RawBarrier::new(3, Name::NONE));
-        let parties = [(); 2].map(|()| start(&barrier, |barrier| arrive(barrier)));
+        let parties = [(); 2].map(|()| start(&barrier, arrive));
         barrier.abort();
         parties.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), Err(Broken)));
         assert_eq!((barrier.is_broken(), barrier.statistics().0), (true, 0));

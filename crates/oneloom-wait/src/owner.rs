@@ -99,7 +99,7 @@ pub enum Standing {
     Unknown,
 }
 
-/// Bits of [`Record::wait_flags`].
+/// What kind of wait a [`Record`] shows, in bits.
 pub mod flag {
     /// The wait has a deadline.
     pub const TIMED: u32 = 1;

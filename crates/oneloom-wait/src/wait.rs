@@ -144,7 +144,7 @@ pub enum Judgement {
 
 /// What the program around a blocking call has a say in.
 pub trait Environment {
-    /// Bits of [`owner::flag`] to show with the wait.
+    /// Bits of [`crate::owner::flag`] to show with the wait.
     fn flags(&self) -> u32 {
         0
     }
