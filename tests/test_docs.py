@@ -48,7 +48,8 @@ def documented():
             if inspect.isclass(thing) or inspect.isroutine(thing):
                 found.setdefault(f"{thing.__module__}.{name}", (thing.__doc__, module))
             for attribute, value in vars(thing).items() if inspect.isclass(thing) else ():
-                found.setdefault(f"{thing.__module__}.{name}.{attribute}", (getattr(value, "__doc__", None), module))
+                if inspect.isroutine(value) or inspect.isdatadescriptor(value):
+                    found.setdefault(f"{thing.__module__}.{name}.{attribute}", (value.__doc__, module))
     return {name: place for name, place in found.items() if isinstance(place[0], str) and ">>>" in place[0]}
 
 
