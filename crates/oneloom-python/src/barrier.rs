@@ -14,9 +14,9 @@ use crate::waiting::{Held, Holds, Waiting};
 
 /// A meeting point for a fixed number of threads and coroutines.
 ///
-/// `parties` wait for each other, and then all go on; ValueError below one. `action` is called by the last to
-/// arrive, before the others go on; where it raises, the barrier breaks. `timeout` in seconds is the default for
-/// `wait`. `name` is shown in messages and dumps.
+/// `parties` wait for each other, and then all go on; ValueError below one, TypeError for an `action` that can't be
+/// called. `action`, a callable, is called by the last to arrive, before the others go on; where it raises, the
+/// barrier breaks. `timeout` in seconds is the default for `wait`. `name` is shown in messages and dumps.
 ///
 /// >>> import oneloom
 /// >>> barrier = oneloom.Barrier(2)

@@ -196,9 +196,9 @@ impl Flavour for Raw {
 
 /// A queue that gives out the least item first; otherwise a `Queue`.
 ///
-/// Items are compared by their own `<`, as often as the logarithm of their number, while nobody is kept from the
-/// other queues. If a comparison raises, the call that needed it raises, and nothing is lost; a comparison that
-/// calls the same queue gets a RuntimeError.
+/// Items are compared by their own `<`, for each put and get about as often as the logarithm of their number. If a
+/// comparison raises, so does the call that needed it, and nothing is lost; one that calls the same queue gets a
+/// RuntimeError.
 ///
 /// >>> import oneloom
 /// >>> jobs = oneloom.PriorityQueue()
