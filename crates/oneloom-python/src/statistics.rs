@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 ///
 /// >>> import oneloom
 /// >>> event = oneloom.Event()
-/// >>> event.wait(timeout=0.001)
+/// >>> event.wait(timeout=0.05)
 /// False
 /// >>> event.statistics()
 /// Statistics(waiting=0, waits=1, handovers=0, withdrawals=1)
@@ -47,7 +47,7 @@ impl Statistics {
 /// >>> import oneloom, queue
 /// >>> jobs = oneloom.Queue()
 /// >>> try:
-/// ...     jobs.get(timeout=0.001)
+/// ...     jobs.get(timeout=0.05)
 /// ... except queue.Empty:
 /// ...     jobs.statistics().get_waits
 /// 1
