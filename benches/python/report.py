@@ -158,7 +158,7 @@ def plot(results: Sequence[Result], path: Path) -> None:
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "oneloom"  # The same samples make the same file.
-    matplotlib.rcParams["font.family"] = "sans-serif"
+    matplotlib.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 0.32 * len(results) + 1.3), layout="constrained")
@@ -176,13 +176,13 @@ def plot(results: Sequence[Result], path: Path) -> None:
         [f"{result.row.operation.replace('`', '')}  /  {result.peer}" for result in results],
         fontsize=8,
     )
-    axes.invert_yaxis()
+    axes.set_ylim(len(results) - 0.4, -0.6)
     axes.axvline(1, color="#888888", linewidth=0.8)
     axes.set_xlim(right=axes.get_xlim()[1] * 1.5)
     ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50]
     axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("times as fast as the peer (the tick is the goal, the line the middle half of the rounds)")
+    axes.set_xlabel("times as fast as the peer; tick: goal, line: middle half of the rounds")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, metadata={"Date": None})

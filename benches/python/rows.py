@@ -168,16 +168,16 @@ def asyncio_tasks(maxsize: int) -> Run:
 def threads() -> Iterator[Row]:
     """Operations that need not wait, and threads that meet. Nobody has imported asyncio unless the row says so."""
     for name, kind, title, least in (
-        ("lock", "Lock", "`with lock`, nobody else wants it", 1.35),
-        ("rlock", "RLock", "`with rlock`, nobody else wants it", 1.35),
+        ("lock", "Lock", "`with lock`", 1.35),
+        ("rlock", "RLock", "`with rlock`", 1.35),
     ):
         peer = f"threading.{kind}"
         yield Row(name, title, {peer: least}, same("with subject: pass", f"oneloom.{kind}", peer))
         beside = same("with subject: pass", f"oneloom.{kind}", peer, setup="import asyncio")
         # Whether a task runs must then be asked, twice; no goal says how much that may cost.
-        yield Row(f"{name}-beside-asyncio", "the same where asyncio was imported", {peer: None}, beside)
+        yield Row(f"{name}-beside-asyncio", f"{title}, asyncio imported", {peer: None}, beside)
         drop_in = same("with subject: pass", f"oneloom.threading.{kind}", peer)
-        yield Row(f"{name}-drop-in", "the same, drop-in", {peer: 1.4}, drop_in)
+        yield Row(f"{name}-drop-in", f"{title}, drop-in", {peer: 1.4}, drop_in)
     for name, title, body, kind, goal in (
         ("semaphore", "`with semaphore`", "with subject: pass", "Semaphore", 7),
         ("event", "`event.set(); event.is_set(); event.clear()`", "subject.set(); subject.is_set(); subject.clear()", "Event", 8),
@@ -191,10 +191,10 @@ def threads() -> Iterator[Row]:
         {"queue.Queue": 15},
         same("subject.put(1); subject.get()", "oneloom.Queue", "queue.Queue"),
     )
-    for pairs, title, goal in ((1, "one producer thread, one consumer thread", 30), (4, "four of each", 10)):
+    for pairs, title, goal in ((1, "one producer, one consumer thread", 30), (4, "four of each", 10)):
         yield Row(
             f"queue-{pairs}-{pairs}",
-            f"a queue, {title}",
+            f"a queue: {title}",
             {"queue.Queue": goal, "queue.SimpleQueue": 0.8},
             rivals(
                 oneloom=moved(pairs, oneloom.Queue),
@@ -247,11 +247,11 @@ def coroutines() -> Iterator[Row]:
 
 
 RUST = (
-    Row("rust-mutex", "Rust: lock and unlock a mutex that nobody else wants", {"parking_lot": 0.8}),
+    Row("rust-mutex", "Rust: lock and unlock a mutex", {"parking_lot": 0.8}),
     Row("rust-queue-1-1", "Rust: a queue, 1 : 1 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
-    Row("rust-queue-1-1-bounded", "Rust: the same, bounded", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-queue-1-1-bounded", "Rust: a bounded queue, 1 : 1 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
     Row("rust-queue-4-4", "Rust: a queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
-    Row("rust-queue-4-4-bounded", "Rust: the same, bounded", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-queue-4-4-bounded", "Rust: a bounded queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
 )
 
 ROWS = (*threads(), *coroutines(), *RUST)
