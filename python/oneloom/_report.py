@@ -73,7 +73,7 @@ def _lines_of(wait: _Wait) -> list[str]:
     elif how == "runs on":
         line = f"  {name_of(who)} can't go on while {name_of(other)}, which runs its event loop, is blocked"  # type: ignore[arg-type]
     elif how == "ended":
-        line = f"  {name_of(who)} waits for {thing}, held by {name_of(other)}, which has ended"  # type: ignore[arg-type]
+        line = f"  {name_of(who)} waits for {thing}, held by a thread or task that has ended"
     elif other is not None:
         line = f"  {name_of(who)} waits for {thing}, held by {name_of(other)}"
     else:

@@ -88,7 +88,6 @@ pub fn judge(python: Python<'_>, deadlock: &Deadlock) -> Judgement {
 pub fn judge_task(python: Python<'_>, deadlock: &Deadlock) -> Option<PyErr> {
     match TASKS.load(Ordering::Relaxed) {
         OFF => None,
-        _ if is_lost(deadlock) => Some(error(python, deadlock)),
         // The victim is the one that closed the cycle: the others would only follow it.
         RAISE => closed_by_first(deadlock).then(|| error(python, deadlock)),
         _ => {
@@ -96,13 +95,6 @@ pub fn judge_task(python: Python<'_>, deadlock: &Deadlock) -> Option<PyErr> {
             None
         }
     }
-}
-
-/// Whether the first participant waits for what only somebody who has ended could release. Even a task's wait,
-/// which may be cancelled, gives nothing then.
-pub fn is_lost(deadlock: &Deadlock) -> bool {
-    let certain = |step: &Step| matches!(step.edge, Edge::HeldBy { certain: true, .. });
-    deadlock.holder_ended && deadlock.steps.first().is_some_and(certain)
 }
 
 /// Whether the first participant, who looks, was the last to begin its wait.

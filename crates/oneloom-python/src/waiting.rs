@@ -239,16 +239,6 @@ impl Waiting {
             return Err(this.end(python, result));
         }
         if this.timer.is_none()
-            && this.timeout.is_none()
-            && this.call.may_deadlock()
-            && let Some(deadlock) = this.call.examine().filter(report::is_lost)
-            && let Some(error) = report::judge_task(python, &deadlock)
-        {
-            // The holder has ended: there is no release to wait for, and no second to wait before saying so.
-            notifying(python, || this.call.cancel());
-            return Err(this.end(python, Err(error)));
-        }
-        if this.timer.is_none()
             && let Some((delay, callback)) = this.alarm(python)
         {
             let callback = slf.getattr(callback)?;

@@ -439,6 +439,20 @@ pub(crate) fn owner_ended(ended: Owner) {
     }
 }
 
+/// Whether the thread `owner` is blocked here. Nobody is not.
+pub(crate) fn is_blocked(owner: Owner) -> bool {
+    owner.is_somebody() && registry().read_wait(owner).is_some_and(|wait| wait.flags & flag::AWAITS == 0)
+}
+
+/// Lets the thread `owner` look around if it is blocked here: something that it may wait for has changed hands.
+pub(crate) fn poke_if_blocked(owner: Owner) {
+    if is_blocked(owner)
+        && let Some(step) = wait_of(owner)
+    {
+        poke(&step);
+    }
+}
+
 /// Lets the waiter of `step` look around, if it still waits as it did then.
 fn poke(step: &Step) {
     with_waiter(step, |_, waiter| waiter.poke());

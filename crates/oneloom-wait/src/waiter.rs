@@ -22,8 +22,9 @@ use std::cell::Cell;
 use std::ptr;
 use std::task::Waker;
 
-use crate::atomic::Ordering;
+use crate::atomic::{Ordering, fence};
 use crate::clock;
+use crate::graph;
 use crate::owner::Owner;
 use crate::word::{Handle, Scope, Word};
 
@@ -146,7 +147,8 @@ pub struct Waiting {
     pub owner: Owner,
     /// The primitive's own remark about it.
     pub mode: u32,
-    /// Whether it has been overtaken for longer than [`clock::starvation_limit`].
+    /// Whether it has been overtaken for longer than [`clock::starvation_limit`], and can run: what is handed
+    /// over to a task whose loop's thread is blocked would be lost on it.
     pub starving: bool,
 }
 
@@ -154,6 +156,25 @@ pub struct Waiting {
 pub struct WaiterList {
     head: *const Waiter,
     tail: *const Waiter,
+    /// How many of them are threads, or at least not known to be polled on one.
+    threads: u32,
+    /// What happened to those who waited, for whoever keeps the list.
+    pub counters: Counters,
+}
+
+/// Events of the slow path since the list was made; they wrap at 2³².
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls that had to wait.
+    pub waits: u32,
+    /// Waits that ended because what was waited for was handed over, not merely offered.
+    pub handovers: u32,
+    /// Waits that were given up: timed out, cancelled or interrupted.
+    pub withdrawals: u32,
+}
+
+impl Counters {
+    const NONE: Self = Self { waits: 0, handovers: 0, withdrawals: 0 };
 }
 
 // SAFETY: the pointers are only followed inside the gate that owns the list, one thread at a time; what
@@ -169,7 +190,7 @@ impl Default for WaiterList {
 impl WaiterList {
     /// Nobody waits.
     pub const fn new() -> Self {
-        Self { head: ptr::null(), tail: ptr::null() }
+        Self { head: ptr::null(), tail: ptr::null(), threads: 0, counters: Counters::NONE }
     }
 
     /// Whether nobody waits.
@@ -203,28 +224,59 @@ impl WaiterList {
             // SAFETY: the list is borrowed, so this is inside its gate, and linked waiters are alive.
             let waiter = unsafe { next.as_ref() }?;
             next = waiter.next.get();
+            let starving = now.saturating_sub(waiter.since.get()) >= clock::starvation_limit();
             Some(Waiting {
                 owner: waiter.owner,
                 mode: waiter.mode,
-                starving: now.saturating_sub(waiter.since.get()) >= clock::starvation_limit(),
+                starving: starving && !graph::is_blocked(waiter.home.get()),
             })
         })
     }
 
     /// Forgets everybody, without looking at them: they belong to a process that is not this one.
     pub fn forget(&mut self) {
-        self.head = ptr::null();
-        self.tail = ptr::null();
+        *self = Self { counters: self.counters, ..Self::new() };
     }
 
     /// Tells the first to look again. False when nobody waits.
+    ///
+    /// Where the first is a task, the first thread is told too. A task runs only when its loop's thread does,
+    /// and that thread may be about to block for something that the thread in line holds: then the offer would
+    /// lie with one who can't take it, and the others would sleep on.
     pub fn wake_first(&mut self, wakes: &mut Wakes) -> bool {
-        self.notify_first(WOKEN, wakes)
+        let Some(home) = self.notify_first(WOKEN, wakes) else { return false };
+        if home.is_somebody() && !self.is_empty() && (self.threads > 0 || graph::is_blocked(home)) {
+            self.wake_another(home, wakes);
+        }
+        true
+    }
+
+    /// Tells the first who can run although `home`'s tasks perhaps can't.
+    #[cold]
+    fn wake_another(&mut self, home: Owner, wakes: &mut Wakes) {
+        let threads_only = !graph::is_blocked(home);
+        let mut next = self.head;
+        // SAFETY: inside the gate, linked waiters are alive.
+        while let Some(waiter) = unsafe { next.as_ref() } {
+            let on = waiter.home.get();
+            if !on.is_somebody() || (!threads_only && !graph::is_blocked(on)) {
+                self.notify(waiter, WOKEN, wakes);
+                return;
+            }
+            next = waiter.next.get();
+        }
     }
 
     /// Hands over to the first, with a word of at most `u32::MAX - 4`. False when nobody waits.
     pub fn grant_first(&mut self, token: u32, wakes: &mut Wakes) -> bool {
-        self.notify_first(GRANTED + token, wakes)
+        let Some(home) = self.notify_first(GRANTED + token, wakes) else { return false };
+        if home.is_somebody() {
+            // It may have blocked in this very instant. What was handed over closes a cycle then, which its
+            // walk came too early to see.
+            fence(Ordering::SeqCst);
+            graph::poke_if_blocked(home);
+        }
+        true
     }
 
     /// Tells everybody to look again.
@@ -241,9 +293,16 @@ impl WaiterList {
         count
     }
 
-    fn notify_first(&mut self, notice: u32, wakes: &mut Wakes) -> bool {
+    /// Notifies the first; returns where it is polled, nobody for a thread.
+    fn notify_first(&mut self, notice: u32, wakes: &mut Wakes) -> Option<Owner> {
         // SAFETY: inside the gate, linked waiters are alive.
-        let Some(waiter) = (unsafe { self.head.as_ref() }) else { return false };
+        let waiter = unsafe { self.head.as_ref() }?;
+        let home = waiter.home.get();
+        self.notify(waiter, notice, wakes);
+        Some(home)
+    }
+
+    fn notify(&mut self, waiter: &Waiter, notice: u32, wakes: &mut Wakes) {
         self.unlink(waiter);
         // Everything is taken out of the waiter before its word changes: from then on it may be gone.
         match waiter.waker.take() {
@@ -251,7 +310,6 @@ impl WaiterList {
             None => wakes.push(Wake::Thread(waiter.word.handle())),
         }
         waiter.word.store(notice, Ordering::Release);
-        true
     }
 
     /// Adds a waiter.
@@ -286,6 +344,7 @@ impl WaiterList {
     }
 
     fn link(&mut self, waiter: &Waiter, previous: *const Waiter, next: *const Waiter) {
+        self.threads += u32::from(!waiter.home.get().is_somebody());
         waiter.previous.set(previous);
         waiter.next.set(next);
         // SAFETY: neighbours are linked in this list, hence alive.
@@ -314,6 +373,7 @@ impl WaiterList {
         if !(at_head && at_tail) {
             std::process::abort();
         }
+        self.threads -= u32::from(!waiter.home.get().is_somebody());
         // SAFETY: neighbours are linked in this list, hence alive.
         match unsafe { previous.as_ref() } {
             Some(neighbour) => neighbour.next.set(next),

@@ -198,7 +198,7 @@ impl RawBarrier {
     /// How many wait now, at the entrance too, and what happened on the slow path.
     pub fn statistics(&self) -> (usize, Counters) {
         let state = self.state.enter();
-        (state.arrived.waiters.len() + state.entrance.waiters.len(), state.arrived.counters)
+        (state.arrived.waiters.len() + state.entrance.waiters.len(), state.arrived.waiters.counters)
     }
 }
 

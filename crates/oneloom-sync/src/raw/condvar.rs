@@ -60,7 +60,7 @@ impl RawCondvar {
     /// How many wait now, and what happened to them. Every wait is slow here.
     pub fn statistics(&self) -> (usize, Counters) {
         let line = self.line.enter();
-        (line.waiters.len(), line.counters)
+        (line.waiters.len(), line.waiters.counters)
     }
 }
 

@@ -3,46 +3,35 @@
 use oneloom_wait::gate::AfterFork;
 use oneloom_wait::waiter::{WaiterList, Wakes};
 
-/// Events of the slow path since the primitive was made; they wrap at 2³².
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Calls that had to wait.
-    pub waits: u32,
-    /// Waits that ended because what was waited for was handed over, not merely offered.
-    pub handovers: u32,
-    /// Waits that were given up: timed out, cancelled or interrupted.
-    pub withdrawals: u32,
-}
+pub use oneloom_wait::waiter::Counters;
 
 /// Those who wait for one thing, and what was counted about them. Stands behind a gate.
 #[derive(Default)]
 pub struct Line {
     /// Who waits.
     pub waiters: WaiterList,
-    /// What was counted.
-    pub counters: Counters,
 }
 
 impl Line {
     /// Nobody waits yet.
     pub const fn new() -> Self {
-        Self { waiters: WaiterList::new(), counters: Counters { waits: 0, handovers: 0, withdrawals: 0 } }
+        Self { waiters: WaiterList::new() }
     }
 
     /// Counts a call that is about to wait.
     pub fn count_wait(&mut self) {
-        self.counters.waits = self.counters.waits.wrapping_add(1);
+        self.waiters.counters.waits = self.waiters.counters.waits.wrapping_add(1);
     }
 
     /// Counts a call that gives up.
     pub fn count_withdrawal(&mut self) {
-        self.counters.withdrawals = self.counters.withdrawals.wrapping_add(1);
+        self.waiters.counters.withdrawals = self.waiters.counters.withdrawals.wrapping_add(1);
     }
 
     /// Hands over to the first.
     pub fn grant_first(&mut self, token: u32, wakes: &mut Wakes) -> bool {
         let granted = self.waiters.grant_first(token, wakes);
-        self.counters.handovers = self.counters.handovers.wrapping_add(u32::from(granted));
+        self.waiters.counters.handovers = self.waiters.counters.handovers.wrapping_add(u32::from(granted));
         granted
     }
 }

@@ -210,7 +210,7 @@ impl RawMutex {
     /// How many wait now, and what happened on the slow path.
     pub fn statistics(&self) -> (usize, Counters) {
         let line = self.line.enter();
-        (line.waiters.len(), line.counters)
+        (line.waiters.len(), line.waiters.counters)
     }
 }
 

@@ -332,8 +332,8 @@ impl<S: Store> RawQueue<S> {
             waiting_getters: state.getters.waiters.len(),
             waiting_putters: state.putters.waiters.len(),
             waiting_joiners: state.joiners.waiters.len(),
-            gets: state.getters.counters,
-            puts: state.putters.counters,
+            gets: state.getters.waiters.counters,
+            puts: state.putters.waiters.counters,
         }
     }
 }

@@ -151,7 +151,7 @@ impl RawSemaphore {
     /// How many wait now, and what happened on the slow path.
     pub fn statistics(&self) -> (usize, Counters) {
         let line = self.line.enter();
-        (line.waiters.len(), line.counters)
+        (line.waiters.len(), line.waiters.counters)
     }
 }
 
