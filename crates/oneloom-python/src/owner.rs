@@ -1,12 +1,13 @@
 //! Who calls: the running asyncio task where there is one, else the thread.
 //!
 //! A task gets its slot when it first owns or waits, and loses it when it is collected. Until the program has
-//! imported asyncio there are no tasks, and looking for one costs a dictionary look-up.
+//! imported asyncio there are no tasks; the interpreter tells when it does, so that until then nobody has to look.
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::ffi::{c_int, c_void};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use oneloom_wait::owner::{self, Kind, Owner, registry};
 use pyo3::ffi;
@@ -26,21 +27,12 @@ pub fn asyncio_seen(python: Python<'_>) -> bool {
     ASYNCIO_SEEN.load(Ordering::Relaxed) || look_for_asyncio(python)
 }
 
-/// How many modules there were when asyncio was last looked for in vain.
-static MODULES_SEEN: AtomicIsize = AtomicIsize::new(0);
+/// Whether `sys.modules` is watched: then it need not be looked into.
+static WATCHED: AtomicBool = AtomicBool::new(false);
 
-/// Looks again only when the number of modules has changed, which costs a tenth of a look-up.
 #[inline]
 fn look_for_asyncio(python: Python<'_>) -> bool {
-    if let Some(modules) = MODULES.get(python) {
-        // SAFETY: attached, and the dictionary is alive.
-        let size = unsafe { ffi::PyDict_Size(modules.as_ptr()) };
-        if size == MODULES_SEEN.load(Ordering::Relaxed) {
-            return false;
-        }
-        MODULES_SEEN.store(size, Ordering::Relaxed);
-    }
-    look_up_asyncio(python)
+    !WATCHED.load(Ordering::Relaxed) && look_up_asyncio(python)
 }
 
 #[cold]
@@ -50,6 +42,10 @@ fn look_up_asyncio(python: Python<'_>) -> bool {
         Ok::<_, PyErr>(modules.cast_into::<PyDict>()?.unbind())
     });
     let Ok(modules) = modules else { return false };
+    // Watched first and looked into afterwards: what is added in between is noticed twice, not never.
+    if watch(modules) {
+        WATCHED.store(true, Ordering::Relaxed);
+    }
     let name = intern!(python, "asyncio.tasks");
     // SAFETY: attached, and both are live objects; the result is borrowed and only compared.
     let found = unsafe { !ffi::PyDict_GetItemWithError(modules.as_ptr(), name.as_ptr()).is_null() };
@@ -59,19 +55,88 @@ fn look_up_asyncio(python: Python<'_>) -> bool {
     found
 }
 
+/// `PyDict_WatchCallback`, of Python 3.12 and later.
+type Callback = unsafe extern "C" fn(
+    event: c_int,
+    dictionary: *mut ffi::PyObject,
+    key: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> c_int;
+type AddWatcher = unsafe extern "C" fn(Callback) -> c_int;
+type Watch = unsafe extern "C" fn(c_int, *mut ffi::PyObject) -> c_int;
+
+/// Has the interpreter tell when a module is added. False where it can't (Python 3.11, or all of its eight
+/// watchers are taken): then every caller without asyncio pays a look-up.
+fn watch(modules: &Py<PyDict>) -> bool {
+    // SAFETY: the symbols, where they exist, are functions of these types; attached, the dictionary is alive.
+    unsafe {
+        let add = libc::dlsym(libc::RTLD_DEFAULT, c"PyDict_AddWatcher".as_ptr());
+        let watch = libc::dlsym(libc::RTLD_DEFAULT, c"PyDict_Watch".as_ptr());
+        if add.is_null() || watch.is_null() {
+            return false;
+        }
+        let watcher = std::mem::transmute::<*mut c_void, AddWatcher>(add)(module_added);
+        let watching =
+            watcher >= 0 && std::mem::transmute::<*mut c_void, Watch>(watch)(watcher, modules.as_ptr()) == 0;
+        if !watching {
+            ffi::PyErr_Clear();
+        }
+        watching
+    }
+}
+
+/// Called just before `sys.modules` changes.
+///
+/// # Safety
+/// Called by the interpreter, attached, with live objects, or null for an event about the whole dictionary.
+unsafe extern "C" fn module_added(
+    _event: c_int,
+    _dictionary: *mut ffi::PyObject,
+    key: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> c_int {
+    // SAFETY: the interpreter calls with live objects, or null for an event that is about the whole dictionary.
+    let is_asyncio = key.is_null()
+        || unsafe {
+            !value.is_null()
+                && ffi::PyUnicode_Check(key) != 0
+                && ffi::PyUnicode_CompareWithASCIIString(key, c"asyncio.tasks".as_ptr()) == 0
+        };
+    if is_asyncio {
+        // Too early by a moment, or for nothing: then asking for the running loop finds none.
+        ASYNCIO_SEEN.store(true, Ordering::Relaxed);
+    }
+    0
+}
+
+/// A function of a module that the program has imported, or is importing: waiting for an import here could wait
+/// for ever, since whoever imports may wait for what the caller holds.
+fn imported<'py>(
+    python: Python<'py>,
+    function: &'static PyOnceLock<Py<PyAny>>,
+    module: &str,
+    name: &str,
+) -> Option<&'py Bound<'py, PyAny>> {
+    if let Some(function) = function.get(python) {
+        return Some(function.bind(python));
+    }
+    let found = MODULES.get(python)?.bind(python).get_item(module).ok()??.getattr(name).ok()?;
+    Some(function.get_or_init(python, || found.unbind()).bind(python))
+}
+
 /// The event loop that runs on this thread, if any.
 pub fn running_loop(python: Python<'_>) -> Option<Bound<'_, PyAny>> {
     if !asyncio_seen(python) {
         return None;
     }
-    let get = GET_RUNNING_LOOP.import(python, "asyncio", "_get_running_loop").ok()?;
+    let get = imported(python, &GET_RUNNING_LOOP, "asyncio.events", "_get_running_loop")?;
     get.call0().ok().filter(|found| !found.is_none())
 }
 
 /// The asyncio task that runs on this thread, if any.
 pub fn running_task(python: Python<'_>) -> Option<Bound<'_, PyAny>> {
     let running = running_loop(python)?;
-    let current = CURRENT_TASK.import(python, "asyncio", "current_task").ok()?;
+    let current = imported(python, &CURRENT_TASK, "asyncio.tasks", "current_task")?;
     current.call1((running,)).ok().filter(|found| !found.is_none())
 }
 
