@@ -16,9 +16,10 @@ use oneloom_sync::raw::{
 };
 use oneloom_wait::atomic::{AtomicU32, Ordering};
 use oneloom_wait::clock::Deadline;
-use oneloom_wait::owner::Owner;
+use oneloom_wait::graph::Deadlock;
 use oneloom_wait::owner::modelled::{Owners, act_as};
-use oneloom_wait::wait::{Call, Stop, block};
+use oneloom_wait::owner::{Owner, flag};
+use oneloom_wait::wait::{Call, Environment, Judgement, Stop, block};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner, future::block_on, thread};
@@ -31,14 +32,19 @@ const THREADS: usize = 4;
 /// Runs a scenario in random interleavings, and in ones with few but unlucky switches; each once where a
 /// release offers and once where it always hands over.
 fn explore(usual: usize, scenario: impl Fn() + Send + Sync + Clone + 'static) {
-    let seed = seed();
     for limit in [1, 0] {
-        oneloom_wait::clock::set_starvation_limit(limit);
-        let random = RandomScheduler::new_from_seed(seed, rounds(usual));
-        Runner::new(random, Config::new()).run(scenario.clone());
-        let unlucky = PctScheduler::new_from_seed(seed, 3, rounds(usual));
-        Runner::new(unlucky, Config::new()).run(scenario.clone());
+        explore_with(limit, usual, scenario.clone());
     }
+}
+
+/// Runs a scenario where a release offers (1), or where it always hands over (0).
+fn explore_with(limit: u64, usual: usize, scenario: impl Fn() + Send + Sync + Clone + 'static) {
+    let seed = seed();
+    oneloom_wait::clock::set_starvation_limit(limit);
+    let random = RandomScheduler::new_from_seed(seed, rounds(usual));
+    Runner::new(random, Config::new()).run(scenario.clone());
+    let unlucky = PctScheduler::new_from_seed(seed, 3, rounds(usual));
+    Runner::new(unlucky, Config::new()).run(scenario);
 }
 
 /// Runs `body` on four threads, each told its number.
@@ -294,6 +300,79 @@ fn locks_taken_in_any_order_end_in_a_verdict_and_never_hang() {
                     mutexes[second].release(|| me).unwrap();
                 }
                 mutexes[first].release(|| me).unwrap();
+            }
+        });
+        assert!(shared.iter().all(|mutex| !mutex.is_locked() && mutex.statistics().0 == 0));
+    });
+}
+
+/// The environment of a thread that runs an event loop further down its stack.
+struct OnLoop;
+
+impl Environment for OnLoop {
+    fn flags(&self) -> u32 {
+        flag::ON_LOOP
+    }
+
+    fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
+        Judgement::Raise
+    }
+}
+
+#[test]
+fn a_thread_that_blocks_its_own_loop_is_not_kept_waiting_by_that_loops_tasks() {
+    explore(1000, || {
+        let owners = Owners::new(THREADS as u32);
+        let members = [(); THREADS].map(|()| owners.thread());
+        let semaphore = Arc::new(RawSemaphore::new(0, None, Name::NONE));
+        let shared = Arc::new(semaphore);
+        on_threads(&shared, move |semaphore: &Arc<RawSemaphore>, number| {
+            act_as(members[number]);
+            if number == 0 {
+                // One for each loop's thread, and one for its task.
+                (0..2 * (THREADS - 1)).for_each(|_| semaphore.release(1).unwrap());
+                return;
+            }
+            let mut task = future(semaphore, AcquireCall);
+            let early = poll_once(task.as_mut()).is_ready();
+            // Its loop stands still: whatever the task is offered or handed meanwhile, it can't take.
+            block(&**semaphore, &mut AcquireCall, Deadline::Never, &mut OnLoop).unwrap();
+            if !early {
+                block_on(task);
+            }
+        });
+        assert_eq!((shared.value(), shared.statistics().0), (0, 0));
+    });
+}
+
+#[test]
+fn what_is_offered_to_a_task_of_a_blocked_loop_is_offered_to_a_thread_too() {
+    // Only offered: what is handed over to a task belongs to it, and can close a cycle.
+    explore_with(1, 3000, || {
+        let owners = Owners::new(THREADS as u32);
+        let members = [(); THREADS].map(|()| owners.thread());
+        let shared = Arc::new([(); 2].map(|()| Arc::new(RawMutex::new(Name::NONE))));
+        on_threads(&shared, move |[outer, inner], number| {
+            let me = members[number];
+            act_as(me);
+            let lock = |mutex: &RawMutex| {
+                let mut call = LockCall { owner: me, scoped: true };
+                block(mutex, &mut call, Deadline::Never, &mut OnLoop).unwrap();
+            };
+            let release_task = || inner.release(|| Owner::NOBODY).unwrap();
+            let mut task = future(inner, LockCall { owner: Owner::NOBODY, scoped: false });
+            let early = poll_once(task.as_mut()).is_ready();
+            if early {
+                release_task();
+            }
+            // All threads take the two in one order: what keeps them can only be an offer that lies with a task.
+            lock(outer);
+            lock(inner);
+            inner.release(|| me).unwrap();
+            outer.release(|| me).unwrap();
+            if !early {
+                block_on(task);
+                release_task();
             }
         });
         assert!(shared.iter().all(|mutex| !mutex.is_locked() && mutex.statistics().0 == 0));

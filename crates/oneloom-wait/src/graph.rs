@@ -1,9 +1,9 @@
 //! Who waits for whom, and when a cycle of waits can never end.
 //!
-//! Whoever is about to wait publishes what for ([`publish`]), fences, looks once more whether it must wait,
-//! and then walks: what I wait for → who holds it → what that one waits for → … ([`examine`]). The last edge
-//! of a cycle is always somebody's publication, and of two that publish at once the later fencer sees both:
-//! no cycle is missed, and nobody polls. The uncontended path publishes nothing.
+//! Whoever is about to wait publishes what for, fences, looks once more whether it must wait, and then walks:
+//! what I wait for → who holds it → what that one waits for → … The last edge of a cycle is always somebody's
+//! joining a line, and whoever walks last sees all the others: no cycle is missed, and nobody polls. The
+//! uncontended path publishes nothing.
 //!
 //! A cycle is believed when a second walk finds the same owners, the same holds and the same wait
 //! sequences. An owner whose sequence did not change waited through both walks, so it released nothing in

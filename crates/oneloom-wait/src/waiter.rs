@@ -246,15 +246,15 @@ impl WaiterList {
     pub fn wake_first(&mut self, wakes: &mut Wakes) -> bool {
         let Some(home) = self.notify_first(WOKEN, wakes) else { return false };
         if home.is_somebody() && !self.is_empty() && (self.threads > 0 || graph::is_blocked(home)) {
-            self.wake_another(home, wakes);
+            self.wake_another(wakes);
         }
         true
     }
 
-    /// Tells the first who can run although `home`'s tasks perhaps can't.
+    /// Tells the first thread, which can run whatever loops do; where none waits, the first task that can run now.
     #[cold]
-    fn wake_another(&mut self, home: Owner, wakes: &mut Wakes) {
-        let threads_only = !graph::is_blocked(home);
+    fn wake_another(&mut self, wakes: &mut Wakes) {
+        let threads_only = self.threads > 0;
         let mut next = self.head;
         // SAFETY: inside the gate, linked waiters are alive.
         while let Some(waiter) = unsafe { next.as_ref() } {
