@@ -235,6 +235,12 @@ def coroutines() -> Iterator[Row]:
         rivals(oneloom=our_tasks(0), asyncio__Queue=asyncio_tasks(0)),
     )
     yield Row(
+        "async-queue-tasks-1",
+        "a queue for one item between two tasks",
+        {"asyncio.Queue": 2.4},
+        rivals(oneloom=our_tasks(1), asyncio__Queue=asyncio_tasks(1)),
+    )
+    yield Row(
         "thread-to-coroutine",
         "a thread puts, a coroutine gets",
         {"janus.Queue": 8, "culsans.Queue": 8},
