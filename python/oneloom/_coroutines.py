@@ -24,10 +24,6 @@ async def _acquire_async(self: _Lockable, timeout: float | None = None) -> bool:
     return self._acquire_now(False) or await self._acquire_later(False, timeout)
 
 
-async def _enter_async(self: _Lockable) -> bool:
-    return self._acquire_now(True) or await self._acquire_later(True, None)
-
-
 async def _exit_async(
     self: _Lockable | _native.Condition,
     kind: type[BaseException] | None,
@@ -88,9 +84,8 @@ async def _condition_acquire_async(self: _native.Condition, timeout: float | Non
     return taken
 
 
-async def _condition_enter_async(self: _native.Condition) -> bool:
-    taken: bool = await self._lock.__aenter__()
-    return taken
+async def _condition_enter_async(self: _native.Condition) -> None:
+    await self._lock.__aenter__()
 
 
 async def _condition_wait_async(self: _native.Condition, timeout: float | None = None) -> bool:
@@ -162,7 +157,7 @@ async def _wait_for_async(self: _native.Condition, predicate: Callable[[], Any],
     return value
 
 
-_LOCK: _Methods = {"acquire_async": _acquire_async, "__aenter__": _enter_async, "__aexit__": _exit_async}
+_LOCK: _Methods = {"acquire_async": _acquire_async}
 _QUEUE: _Methods = {"put_async": _put_async, "get_async": _get_async, "__aiter__": _aiter, "__anext__": _anext}
 _CONDITION: _Methods = {
     "acquire_async": _condition_acquire_async,

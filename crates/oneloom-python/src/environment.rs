@@ -128,7 +128,7 @@ pub fn notifying<R>(python: Python<'_>, act: impl FnOnce() -> R) -> R {
     let scope = Local::open();
     let result = act();
     for inbox in scope.finish() {
-        port::drain_soon(python, &inbox);
+        port::drain_here(python, &inbox);
     }
     result
 }

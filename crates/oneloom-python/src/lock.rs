@@ -12,7 +12,7 @@ use crate::owner;
 use crate::port;
 use crate::report;
 use crate::statistics::Statistics;
-use crate::waiting::{Held, Holds, Waiting};
+use crate::waiting::{Done, Held, Holds, Waiting};
 
 /// Whose the holds are, and who may end them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,13 @@ impl Rules {
             Self::Unified => owner::current(python),
             Self::DropIn => owner::thread(python),
         }
+    }
+
+    /// Who calls from a coroutine; an error where no asyncio loop runs.
+    #[inline]
+    pub fn owner_on_loop(self, python: Python<'_>) -> PyResult<Owner> {
+        let owner = owner::current_on_loop(python).ok_or_else(port::no_loop)?;
+        Ok(if self == Self::Unified { owner } else { owner::thread(python) })
     }
 }
 
@@ -153,9 +160,29 @@ impl Lock {
     }
 
     pub fn _acquire_now(&self, python: Python<'_>, scoped: bool) -> PyResult<bool> {
-        port::require_loop(python)?;
-        let call = self.call(python, scoped);
-        Ok(self.raw.try_lock(call.owner, call.scoped))
+        let owner = self.rules.owner_on_loop(python)?;
+        Ok(self.raw.try_lock(owner, scoped && self.rules == Rules::Unified))
+    }
+
+    /// `async with`: takes it for the block; waits in the coroutine where it has to. RuntimeError where no
+    /// asyncio loop runs.
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let python = slf.py();
+        if slf.get()._acquire_now(python, true)? {
+            return Done::awaitable(python);
+        }
+        Ok(Py::new(python, Self::_acquire_later(slf, true, None)?)?.into_any())
+    }
+
+    /// Releases what `async with` took.
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        _kind: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        Self::release(slf)?;
+        Done::awaitable(slf.py())
     }
 
     pub fn _acquire_later(slf: &Bound<'_, Self>, scoped: bool, timeout: Timeout) -> PyResult<Waiting> {

@@ -87,19 +87,25 @@ impl Port {
     }
 }
 
-#[pymethods]
 impl Port {
-    /// Resolves the futures whose wakes have arrived.
-    fn drain(&self, python: Python<'_>) -> PyResult<()> {
-        let mut tokens = Vec::new();
-        self.inbox.drain(&mut tokens);
+    fn resolve_all(&self, python: Python<'_>, tokens: &[u64]) -> PyResult<()> {
         for token in tokens {
-            let future = self.futures().waiting.remove(&token);
+            let future = self.futures().waiting.remove(token);
             if let Some(future) = future {
                 resolve(future.bind(python))?;
             }
         }
         Ok(())
+    }
+}
+
+#[pymethods]
+impl Port {
+    /// Resolves the futures whose wakes have arrived. What the loop calls when the bell rings.
+    fn drain(&self, python: Python<'_>) -> PyResult<()> {
+        let mut tokens = Vec::new();
+        self.inbox.answer(&mut tokens);
+        self.resolve_all(python, &tokens)
     }
 }
 
@@ -112,19 +118,19 @@ pub fn resolve(future: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Lets a loop of this thread drain its inbox: in its next round if it runs now, when it runs again if not.
+/// Resolves the futures of a loop of this thread: at once if it runs now, which only puts their tasks into its
+/// next round; when it runs again if not.
 #[cold]
-pub fn drain_soon(python: Python<'_>, inbox: &Arc<Inbox>) {
+pub fn drain_here(python: Python<'_>, inbox: &Arc<Inbox>) {
     let running = owner::running_loop(python);
     let port = running.as_ref().and_then(|running| port_of(running).ok());
-    let (Some(running), Some(port)) = (running, port.filter(|port| Arc::ptr_eq(&port.get().inbox, inbox)))
-    else {
+    let Some(port) = port.filter(|port| Arc::ptr_eq(&port.get().inbox, inbox)) else {
         inbox.ring();
         return;
     };
-    let drain = port.getattr(intern!(python, "drain"));
-    let soon = drain.and_then(|drain| running.call_method1(intern!(python, "call_soon"), (drain,)));
-    if let Err(error) = soon {
+    let mut tokens = Vec::new();
+    inbox.take(&mut tokens);
+    if let Err(error) = port.get().resolve_all(python, &tokens) {
         error.write_unraisable(python, None);
     }
 }

@@ -9,9 +9,8 @@ use crate::arguments::{Timeout, Truth, lock_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait, wait_uninterrupted};
 use crate::lock::{Rules, async_timeout};
-use crate::port;
 use crate::statistics::Statistics;
-use crate::waiting::{Held, Holds, Waiting};
+use crate::waiting::{Done, Held, Holds, Waiting};
 
 /// A lock that its owner may take again, for threads and coroutines at once.
 ///
@@ -116,8 +115,28 @@ impl RLock {
     pub fn _acquire_now(&self, python: Python<'_>, scoped: bool) -> PyResult<bool> {
         // Every hold of an RLock is its owner's alone, by `with` or not.
         let _ = scoped;
-        port::require_loop(python)?;
-        Ok(self.raw.try_lock(self.owner(python)))
+        Ok(self.raw.try_lock(self.rules.owner_on_loop(python)?))
+    }
+
+    /// `async with`: takes it for the block; waits in the coroutine where it has to. RuntimeError where no
+    /// asyncio loop runs.
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let python = slf.py();
+        if slf.get()._acquire_now(python, true)? {
+            return Done::awaitable(python);
+        }
+        Ok(Py::new(python, Self::_acquire_later(slf, true, None)?)?.into_any())
+    }
+
+    /// Releases what `async with` took.
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        _kind: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        slf.get().release(slf.py())?;
+        Done::awaitable(slf.py())
     }
 
     pub fn _acquire_later(slf: &Bound<'_, Self>, scoped: bool, timeout: Timeout) -> PyResult<Waiting> {

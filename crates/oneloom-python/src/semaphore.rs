@@ -9,7 +9,7 @@ use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::port;
 use crate::statistics::Statistics;
-use crate::waiting::{Held, Holds, Waiting};
+use crate::waiting::{Done, Held, Holds, Waiting};
 
 /// A number of permits, for threads and coroutines at once.
 ///
@@ -102,6 +102,27 @@ impl Semaphore {
         let _ = scoped;
         port::require_loop(python)?;
         Ok(self.raw.try_acquire())
+    }
+
+    /// `async with`: takes it for the block; waits in the coroutine where it has to. RuntimeError where no
+    /// asyncio loop runs.
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let python = slf.py();
+        if slf.get()._acquire_now(python, true)? {
+            return Done::awaitable(python);
+        }
+        Ok(Py::new(python, Self::_acquire_later(slf, true, None)?)?.into_any())
+    }
+
+    /// Releases what `async with` took.
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        _kind: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        slf.get().release(slf.py(), 1)?;
+        Done::awaitable(slf.py())
     }
 
     fn _acquire_later(slf: &Bound<'_, Self>, scoped: bool, timeout: Timeout) -> PyResult<Waiting> {

@@ -13,6 +13,7 @@ use pyo3::PyClass;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyString};
 
 use crate::environment::notifying;
@@ -293,5 +294,35 @@ impl Waiting {
         };
         slf.borrow_mut().error = Some(error);
         Self::nudge(slf)
+    }
+}
+
+/// An awaitable that is done, with nothing to give: what `async with` gets where it need not wait. There is one,
+/// and awaiting it costs a third of a coroutine.
+#[pyclass(frozen, module = "oneloom._native")]
+pub struct Done;
+
+static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
+
+impl Done {
+    /// The one there is.
+    pub fn awaitable(python: Python<'_>) -> PyResult<Py<PyAny>> {
+        let done = DONE.get_or_try_init(python, || Py::new(python, Self))?;
+        Ok(done.clone_ref(python).into_any())
+    }
+}
+
+#[pymethods]
+impl Done {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self) -> Option<Py<PyAny>> {
+        None
     }
 }

@@ -87,10 +87,16 @@ impl Inbox {
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
 
-    /// Takes all tokens out, in the order of their delivery. On the loop's thread.
-    pub fn drain(&self, into: &mut Vec<u64>) {
+    /// Silences the bell and takes all tokens out. For whoever the bell has called, on the loop's thread.
+    pub fn answer(&self, into: &mut Vec<u64>) {
         // First the bell: a token that comes between the two is taken here, one that comes later rings again.
         let _ = rustix::io::read(&self.bell, &mut [0_u8; 8]);
+        self.take(into);
+    }
+
+    /// Takes all tokens out, in the order of their delivery, and leaves the bell as it is: for a loop that is
+    /// told on its own thread. At worst the bell calls for nothing afterwards.
+    pub fn take(&self, into: &mut Vec<u64>) {
         let mut tokens = self.tokens.enter();
         tokens.announced = false;
         into.append(&mut tokens.waiting);
