@@ -18,7 +18,9 @@ import oneloom, oneloom.asyncio, oneloom.queue, oneloom.threading
 started = time.monotonic()
 
 def say(*words):
-    print(*words, flush=True)
+    # In one piece: `print` writes each word by itself, and threads would mix theirs.
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 def catch(function, *arguments):
     """Run it, and say how it ended."""

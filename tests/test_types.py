@@ -47,7 +47,7 @@ RIGHT = {
     "acquire says whether": "assert_type(oneloom.Lock(name='lock').acquire(timeout=-1), bool)",
     "acquire_async says whether": "assert_type(await oneloom.RLock().acquire_async(1), bool)",
     "with a lock": "with oneloom.Lock() as taken: assert_type(taken, Literal[True])",
-    "async with a lock": "async with oneloom.Lock() as taken: assert_type(taken, Literal[True])",
+    "async with a lock": "async with oneloom.Lock() as nothing: assert_type(nothing, None)",
     "with and async with others": (
         "with oneloom.RLock(), oneloom.Semaphore(2), oneloom.BoundedSemaphore(), oneloom.Condition(oneloom.Lock()): pass"
     ),

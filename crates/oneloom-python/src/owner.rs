@@ -19,6 +19,7 @@ use pyo3::types::{PyDict, PyWeakrefReference};
 static ASYNCIO_SEEN: AtomicBool = AtomicBool::new(false);
 static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static ASK_RUNNING_LOOP: PyOnceLock<Nullary> = PyOnceLock::new();
 static CURRENT_TASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static CURRENT_TASKS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -130,8 +131,52 @@ pub fn running_loop(python: Python<'_>) -> Option<Bound<'_, PyAny>> {
     if !asyncio_seen(python) {
         return None;
     }
-    let get = imported(python, &GET_RUNNING_LOOP, "asyncio.events", "_get_running_loop")?;
-    get.call0().ok().filter(|found| !found.is_none())
+    let ask = match ASK_RUNNING_LOOP.get(python) {
+        Some(ask) => ask,
+        None => {
+            let function = imported(python, &GET_RUNNING_LOOP, "asyncio.events", "_get_running_loop")?;
+            ASK_RUNNING_LOOP.get_or_init(python, || Nullary::new(function))
+        }
+    };
+    ask.call(python).ok().filter(|found| !found.is_none())
+}
+
+/// A function of no arguments. A built-in one is called without the detour through its object, which costs three
+/// times as much as the look-up behind it.
+struct Nullary {
+    function: Py<PyAny>,
+    direct: Option<(ffi::PyCFunction, *mut ffi::PyObject)>,
+}
+
+// SAFETY: the pointers belong to `function`, and are only used while attached.
+unsafe impl Send for Nullary {}
+// SAFETY: as for Send.
+unsafe impl Sync for Nullary {}
+
+impl Nullary {
+    fn new(function: &Bound<'_, PyAny>) -> Self {
+        let object = function.as_ptr();
+        // SAFETY: attached; what is asked of a built-in function is checked to be one, and lives as long as it.
+        let direct = unsafe {
+            let plain =
+                ffi::PyCFunction_Check(object) != 0 && ffi::PyCFunction_GetFlags(object) == ffi::METH_NOARGS;
+            if plain { ffi::PyCFunction_GetFunction(object) } else { None }
+                .map(|call| (call, ffi::PyCFunction_GetSelf(object)))
+        };
+        Self { function: function.clone().unbind(), direct }
+    }
+
+    #[inline]
+    fn call<'py>(&self, python: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.direct {
+            // SAFETY: attached; a METH_NOARGS function takes its own self and nothing, and returns a new
+            // reference.
+            Some((call, this)) => unsafe {
+                Bound::from_owned_ptr_or_err(python, call(this, std::ptr::null_mut()))
+            },
+            None => self.function.bind(python).call0(),
+        }
+    }
 }
 
 /// The asyncio task that runs on this thread, if any.
@@ -168,7 +213,8 @@ pub fn current_on_loop(python: Python<'_>) -> Option<Owner> {
 }
 
 thread_local! {
-    static TAGGED: Cell<bool> = const { Cell::new(false) };
+    /// The thread's owner, once the table knows its Python identifier.
+    static TAGGED: Cell<Owner> = const { Cell::new(Owner::NOBODY) };
     /// The task last asked for, by address, while no task with a slot has been collected since.
     static LAST_TASK: Cell<(usize, u64, Owner)> = const { Cell::new((0, 0, Owner::NOBODY)) };
 }
@@ -176,12 +222,16 @@ thread_local! {
 /// The calling thread.
 #[inline]
 pub fn thread(_python: Python<'_>) -> Owner {
+    let owner = TAGGED.get();
+    if owner.is_somebody() { owner } else { tag() }
+}
+
+#[cold]
+fn tag() -> Owner {
     let owner = owner::current();
-    if !TAGGED.get() {
-        TAGGED.set(true);
-        // SAFETY: asks for the calling thread's identifier, no more.
-        registry().set_tag(owner, unsafe { ffi::PyThread_get_thread_ident() } as u64);
-    }
+    // SAFETY: asks for the calling thread's identifier, no more.
+    registry().set_tag(owner, unsafe { ffi::PyThread_get_thread_ident() } as u64);
+    TAGGED.set(owner);
     owner
 }
 

@@ -111,7 +111,7 @@ impl Semaphore {
         if slf.get()._acquire_now(python, true)? {
             return Done::awaitable(python);
         }
-        Ok(Py::new(python, Self::_acquire_later(slf, true, None)?)?.into_any())
+        Ok(Py::new(python, Self::_acquire_later(slf, true, None)?.silent())?.into_any())
     }
 
     /// Releases what `async with` took.

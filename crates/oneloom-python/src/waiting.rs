@@ -122,6 +122,8 @@ pub struct Waiting {
     expired: bool,
     /// What the wait ends with although its call goes on.
     error: Option<PyErr>,
+    /// Whether it gives nothing, as `async with` has it.
+    silent: bool,
 }
 
 impl Waiting {
@@ -150,6 +152,7 @@ impl Waiting {
             timer: None,
             expired: false,
             error: None,
+            silent: false,
         })
     }
 
@@ -169,6 +172,13 @@ impl Waiting {
             |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
         let yes = move |python: Python<'_>, output| Ok(word(python, finish(output)));
         Self::new(python, handle, call, timeout, yes, move |python| Ok(word(python, false)))
+    }
+
+    /// The same awaitable, which gives None.
+    #[must_use]
+    pub fn silent(mut self) -> Self {
+        self.silent = true;
+        self
     }
 
     /// After how long to call which method: the time limit's, or the look for a deadlock where there is none.
@@ -201,6 +211,7 @@ impl Waiting {
     fn end(&mut self, python: Python<'_>, result: PyResult<Py<PyAny>>) -> PyErr {
         self.stop_waiting(python);
         match result {
+            Ok(_) if self.silent => PyStopIteration::new_err(()),
             Ok(value) => PyStopIteration::new_err((value,)),
             Err(error) => error,
         }
