@@ -19,7 +19,7 @@ started = time.monotonic()
 
 def say(*words):
     # In one piece: `print` writes each word by itself, and threads would mix theirs.
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
     sys.stdout.flush()
 
 def catch(function, *arguments):
