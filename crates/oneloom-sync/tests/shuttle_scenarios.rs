@@ -380,6 +380,43 @@ fn what_is_offered_to_a_task_of_a_blocked_loop_is_offered_to_a_thread_too() {
 }
 
 #[test]
+fn a_lock_that_is_handed_to_a_task_of_a_blocked_loop_ends_in_a_verdict_and_never_hangs() {
+    explore(2000, || {
+        let owners = Owners::new(2 * THREADS as u32);
+        let members = [(); THREADS].map(|()| {
+            let thread = owners.thread();
+            (thread, owners.task(thread))
+        });
+        let shared = Arc::new([(); 2].map(|()| Arc::new(RawMutex::new(Name::NONE))));
+        on_threads(&shared, move |[outer, inner], number| {
+            let (me, my_task) = members[number];
+            act_as(me);
+            let lock = |mutex: &RawMutex| {
+                let mut call = LockCall { owner: me, scoped: true };
+                match block(mutex, &mut call, Deadline::Never, &mut OnLoop) {
+                    Ok(()) => true,
+                    Err(Stop::Deadlock(_)) => false,
+                    Err(stop) => panic!("{stop:?}"),
+                }
+            };
+            let mut task = future(inner, LockCall { owner: my_task, scoped: true });
+            let early = poll_once(task.as_mut()).is_ready();
+            if lock(outer) {
+                if lock(inner) {
+                    inner.release(|| me).unwrap();
+                }
+                outer.release(|| me).unwrap();
+            }
+            if !early {
+                block_on(task);
+            }
+            inner.release(|| my_task).unwrap();
+        });
+        assert!(shared.iter().all(|mutex| !mutex.is_locked() && mutex.statistics().0 == 0));
+    });
+}
+
+#[test]
 fn histories_of_queues_are_linearizable() {
     explore(2000, || {
         let mut random = Random::new(thread_rng().r#gen());

@@ -40,7 +40,16 @@ impl Owners {
 
     /// A thread of the model, which says so itself by [`act_as`].
     pub fn thread(&self) -> Owner {
-        let owner = self.registry.take(Kind::Thread, Owner::NOBODY, 0);
+        self.take(Kind::Thread, Owner::NOBODY)
+    }
+
+    /// A task of the event loop that runs on the thread `home`.
+    pub fn task(&self, home: Owner) -> Owner {
+        self.take(Kind::Task, home)
+    }
+
+    fn take(&self, kind: Kind, home: Owner) -> Owner {
+        let owner = self.registry.take(kind, home, 0);
         // Made here, so that the model's threads don't race to make it where the checker can't see it.
         self.registry.frame(owner);
         owner
