@@ -7,14 +7,15 @@ mod support;
 
 use std::sync::Arc;
 
+use loom::future::block_on;
 use loom::thread;
 use oneloom_sync::raw::{LockCall, Name, RawMutex};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::{Certainty, Deadlock};
-use oneloom_wait::owner::Owner;
 use oneloom_wait::owner::modelled::{Owners, act_as};
+use oneloom_wait::owner::{Owner, flag};
 use oneloom_wait::wait::{Environment, Judgement, Stop, block};
-use support::{check, wait_in_time};
+use support::{check, future, poll_once, wait_in_time};
 
 /// Raises, as a program does by default, and remembers what it was told.
 #[derive(Default)]
@@ -121,6 +122,56 @@ fn one_who_is_overtaken_by_one_who_then_waits_for_it_finds_the_cycle() {
         mutexes[1].release(|| faster).unwrap();
         let told = mutexes[1].try_lock(faster, true) && cross(faster, &mutexes[1], &mutexes[0]);
         assert!(!(other.join().unwrap() && told));
+    });
+}
+
+/// Raises, on a thread that runs an event loop further down its stack.
+struct OnLoop;
+
+impl Environment for OnLoop {
+    fn flags(&self) -> u32 {
+        flag::ON_LOOP
+    }
+
+    fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
+        Judgement::Raise
+    }
+}
+
+#[test]
+fn a_lock_that_is_handed_to_a_task_as_its_loop_blocks_is_seen_to_close_a_cycle() {
+    oneloom_wait::clock::set_starvation_limit(0);
+    check(2, || {
+        let owners = Owners::new(4);
+        let [releaser, looper, holder] = [(); 3].map(|()| owners.thread());
+        let task = owners.task(looper);
+        let mutexes = Arc::new([(); 2].map(|()| Arc::new(RawMutex::new(Name::NONE))));
+        assert!(mutexes[0].try_lock(releaser, true) && mutexes[1].try_lock(holder, true));
+        act_as(looper);
+        let mut awaited = future(&mutexes[0], LockCall { owner: task, scoped: true });
+        assert!(poll_once(awaited.as_mut()).is_pending());
+        // The task is in line for what the holder wants, too; the loop's thread blocks for what the holder has.
+        let blocks = thread::spawn({
+            let mutexes = mutexes.clone();
+            move || {
+                act_as(looper);
+                let mut call = LockCall { owner: looper, scoped: true };
+                if block(&*mutexes[1], &mut call, Deadline::Never, &mut OnLoop).is_ok() {
+                    mutexes[1].release(|| looper).unwrap();
+                }
+                block_on(awaited);
+                mutexes[0].release(|| task).unwrap();
+            }
+        });
+        let holds = thread::spawn({
+            let mutexes = mutexes.clone();
+            move || cross(holder, &mutexes[1], &mutexes[0])
+        });
+        act_as(releaser);
+        mutexes[0].release(|| releaser).unwrap();
+        blocks.join().unwrap();
+        holds.join().unwrap();
+        assert!(mutexes.iter().all(|mutex| !mutex.is_locked() && mutex.statistics().0 == 0));
     });
 }
 

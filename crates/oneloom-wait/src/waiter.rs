@@ -309,7 +309,8 @@ impl WaiterList {
             Some(waker) => wakes.push(Wake::Task(waker)),
             None => wakes.push(Wake::Thread(waiter.word.handle())),
         }
-        waiter.word.store(notice, Ordering::Release);
+        // Not a plain store: one who unpokes itself at the same time must see the notice, and not undo it.
+        waiter.word.swap(notice, Ordering::Release);
     }
 
     /// Adds a waiter.

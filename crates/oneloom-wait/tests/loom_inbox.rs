@@ -24,10 +24,10 @@ fn a_token_that_was_not_taken_has_rung_the_bell() {
             thread::spawn(move || inbox.deliver(token))
         });
         let mut tokens = Vec::new();
-        inbox.drain(&mut tokens);
+        inbox.answer(&mut tokens);
         producers.into_iter().for_each(|thread| thread.join().unwrap());
         if bell_rings(&inbox) {
-            inbox.drain(&mut tokens);
+            inbox.answer(&mut tokens);
         }
         tokens.sort_unstable();
         assert_eq!(tokens, [1, 2]);
@@ -40,14 +40,14 @@ fn a_drained_inbox_rings_again() {
         let inbox = Arc::new(Inbox::new().unwrap());
         let mut tokens = Vec::new();
         inbox.deliver(1);
-        inbox.drain(&mut tokens);
+        inbox.answer(&mut tokens);
         let producer = thread::spawn({
             let inbox = inbox.clone();
             move || inbox.deliver(2)
         });
         producer.join().unwrap();
         assert!(bell_rings(&inbox));
-        inbox.drain(&mut tokens);
+        inbox.answer(&mut tokens);
         assert_eq!(tokens, [1, 2]);
     });
 }

@@ -82,8 +82,8 @@ pub const MUTANTS: &[Mutant] = &[
     with(
         "a notice does not release",
         WAITER,
-        "waiter.word.store(notice, Ordering::Release);",
-        "waiter.word.store(notice, if PLANTED { Ordering::Relaxed } else { Ordering::Release });",
+        "waiter.word.swap(notice, Ordering::Release);",
+        "waiter.word.swap(notice, if PLANTED { Ordering::Relaxed } else { Ordering::Release });",
         ("loom_signals", "setting_an_event_lets_everybody_go_on_who_waits"),
     ),
     with(
@@ -130,14 +130,11 @@ pub const MUTANTS: &[Mutant] = &[
     with(
         "the bell is silenced after the tokens were taken",
         INBOX,
-        "        into.append(&mut tokens.waiting);
-",
-        "        into.append(&mut tokens.waiting);
+        "self.take(into);",
+        "self.take(into);
         if PLANTED {
-            drop(tokens);
             let _ = rustix::io::read(&self.bell, &mut [0_u8; 8]);
-        }
-",
+        }",
         ("loom_inbox", "a_token_that_was_not_taken_has_rung_the_bell"),
     ),
     without(
@@ -189,6 +186,13 @@ pub const MUTANTS: &[Mutant] = &[
         "    if !PLANTED { fence(Ordering::SeqCst); }
     if registry.published",
         ("loom_deadlock", "one_who_waits_for_an_owner_that_ends_is_told_though_nobody_polls"),
+    ),
+    with(
+        "whoever hands over to a task does not poke its loop's thread",
+        WAITER,
+        "graph::poke_if_blocked(home);",
+        "if !PLANTED { graph::poke_if_blocked(home); }",
+        ("loom_deadlock", "a_lock_that_is_handed_to_a_task_as_its_loop_blocks_is_seen_to_close_a_cycle"),
     ),
     with(
         "only one who sleeps already can be poked",
