@@ -189,6 +189,13 @@ impl<C: Call> Blocked<'_, C> {
         deadlock: Deadlock,
         environment: &mut impl Environment,
     ) -> Option<Result<C::Output, Stop>> {
+        // A release that hands over writes the new holder first and tells it afterwards, inside the gate: seen
+        // from in between, the new holder waits for itself. Whoever has passed the gate has been told.
+        drop(self.primitive.gate().enter());
+        if self.waiter.notice() != Notice::Waiting {
+            graph::pardon(self.thread);
+            return None;
+        }
         match environment.judge(&deadlock) {
             Judgement::Raise => Some(self.give_up(Stop::Deadlock(Box::new(deadlock)))),
             Judgement::KeepWaiting => {
