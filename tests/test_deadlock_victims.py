@@ -84,7 +84,7 @@ def test_the_victim_lets_the_others_go_on():
 
 def test_the_victim_may_try_again_in_the_right_order():
     one, two = oneloom.Lock(), oneloom.Lock()
-    meet, done = threading.Barrier(2), []
+    meet, through, done = threading.Barrier(2), threading.Event(), []
 
     def take(first, second):
         try:
@@ -92,7 +92,10 @@ def test_the_victim_may_try_again_in_the_right_order():
                 meet.wait(20)
                 with second:
                     done.append("at first")
+            through.set()
         except oneloom.DeadlockError:
+            # After the other one: whoever runs takes a free lock first, and the two would only meet again.
+            through.wait(20)
             with one, two:
                 done.append("again")
 

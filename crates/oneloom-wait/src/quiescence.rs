@@ -8,6 +8,7 @@
 //! a thread that ends afterwards makes it look again soon, since the victim may have died holding a lock.
 
 use crate::atomic::of_the_process::{AtomicU32, AtomicU64, Ordering};
+use crate::clock;
 use crate::graph::{self, Certainty, Deadlock, Step};
 use crate::owner::{Kind, Owner, flag, registry};
 
@@ -48,7 +49,12 @@ pub(crate) fn sleepers() -> Vec<Step> {
     steps
 }
 
-/// If `thread` sleeps longest and nothing in the process can move, chooses a victim. True if it did.
+/// For how long everybody must have waited before a victim is chosen: a little longer than it takes each to look
+/// for itself, so that suspicions are told first. In nanoseconds.
+const SETTLED: u64 = 1_050_000_000;
+
+/// If `thread` sleeps longest and nothing in the process can move, chooses a victim. True if it is worth looking
+/// again soon: it did, or some have only just begun to wait.
 pub(crate) fn look(thread: Owner, may_still_move: impl FnOnce() -> bool) -> bool {
     if !thread.is_somebody() {
         return false;
@@ -56,6 +62,10 @@ pub(crate) fn look(thread: Owner, may_still_move: impl FnOnce() -> bool) -> bool
     let first = sleepers();
     if first.first().map(|step| step.owner) != Some(thread) || !nothing_runs(&first) {
         return false;
+    }
+    let settled = first.last().is_none_or(|last| clock::now().saturating_sub(last.since) >= SETTLED);
+    if !settled {
+        return true;
     }
     if may_still_move() {
         return false;

@@ -288,9 +288,10 @@ impl Call for LockCall {
         }
     }
 
-    fn granted(&mut self, mutex: &RawMutex, _token: u32) -> Option<()> {
-        // The release that handed over has written this owner into the word; a fork may have reset it.
-        (mutex.holder() == Some(self.owner)).then_some(())
+    fn granted(&mut self, _mutex: &RawMutex, _token: u32) -> Option<()> {
+        // The release that handed over has written this owner into the word. It may be gone from there already: a
+        // hold without a scope may be released by anybody, and that release was of this very acquisition.
+        Some(())
     }
 
     fn withdraw(&mut self, mutex: &RawMutex, line: &mut Line, notice: Notice, wakes: &mut Wakes) {
