@@ -27,6 +27,8 @@ QUIET = [
         until(lambda: one.statistics().waiting and two.statistics().waiting)
         for number in range(2, 10):
             thread(cross, *((one, two) if number % 2 else (two, one)), False, name=f"crosser-{number}")
+            # The next one only when this one waits: the order of their waits is what the test is about.
+            until(lambda: one.statistics().waiting + two.statistics().waiting == number + 1)
         """,
     ),
     case(
