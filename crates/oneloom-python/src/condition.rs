@@ -348,7 +348,8 @@ impl Condition {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.lock)
+        visit.call(&self.lock)?;
+        self.own.as_ref().map_or(Ok(()), |own| visit.call(own))
     }
 }
 

@@ -52,11 +52,12 @@ impl Environment for PythonThread {
     }
 
     fn judge(&mut self, deadlock: &Deadlock) -> Judgement {
-        Python::attach(|python| report::judge(python, deadlock))
+        // No interpreter any more: nobody is left to be told.
+        Python::try_attach(|python| report::judge(python, deadlock)).unwrap_or(Judgement::KeepWaiting)
     }
 
     fn may_still_move(&mut self) -> bool {
-        Python::attach(report::may_still_move)
+        Python::try_attach(report::may_still_move).unwrap_or(true)
     }
 }
 

@@ -89,13 +89,15 @@ impl Port {
 
 impl Port {
     fn resolve_all(&self, python: Python<'_>, tokens: &[u64]) -> PyResult<()> {
+        // All of them, whatever becomes of one: nobody else will.
+        let mut result = Ok(());
         for token in tokens {
             let future = self.futures().waiting.remove(token);
             if let Some(future) = future {
-                resolve(future.bind(python))?;
+                result = result.and(resolve(future.bind(python)));
             }
         }
-        Ok(())
+        result
     }
 }
 
