@@ -29,8 +29,8 @@ const LONGEST: f64 = 9_223_372_036.0;
 
 /// A duration of so many seconds; beyond the longest it is the longest.
 pub fn seconds(timeout: f64) -> Duration {
-    // `max` first: it takes the number where the other is none, as a clamp does not.
-    Duration::from_secs_f64(timeout.max(0.0).min(LONGEST))
+    // What is no number is not above zero either, so it is over at once; `clamp` would let it through.
+    Duration::from_secs_f64(if timeout > 0.0 { timeout.min(LONGEST) } else { 0.0 })
 }
 
 /// What a lock's `acquire(blocking, timeout)` means. Without blocking the deadline is over at once.
