@@ -69,7 +69,7 @@ impl Condition {
             return Ok(own.get()._is_owned(python));
         }
         let lock = self.lock.bind(python);
-        if let Ok(is_owned) = lock.getattr(intern!(python, "_is_owned")) {
+        if let Some(is_owned) = lock.getattr_opt(intern!(python, "_is_owned"))? {
             return is_owned.call0()?.is_truthy();
         }
         // A plain lock does not know its owner: if it can be taken, the caller does not hold it.
@@ -140,9 +140,9 @@ impl LettingGo {
 
 fn release_foreign(lock: &Bound<'_, PyAny>) -> PyResult<Saved> {
     let python = lock.py();
-    match lock.getattr(intern!(python, "_release_save")) {
-        Ok(save) => Ok(Saved::State(save.call0()?.unbind())),
-        Err(_) => lock.call_method0(intern!(python, "release")).map(|_| Saved::Nothing),
+    match lock.getattr_opt(intern!(python, "_release_save"))? {
+        Some(save) => Ok(Saved::State(save.call0()?.unbind())),
+        None => lock.call_method0(intern!(python, "release")).map(|_| Saved::Nothing),
     }
 }
 

@@ -1,10 +1,13 @@
 //! How a Python thread blocks: detached from the interpreter, interruptible, told of deadlocks.
 
+use std::ffi::{c_int, c_void};
+
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::Deadlock;
 use oneloom_wait::inbox::Local;
 use oneloom_wait::owner::flag;
 use oneloom_wait::wait::{Call, Environment, Judgement, Stop, block};
+use pyo3::ffi;
 use pyo3::marker::Ungil;
 use pyo3::prelude::*;
 
@@ -14,7 +17,7 @@ use crate::{owner, port};
 /// Runs a call that must end with its result: signal handlers wait until it has.
 ///
 /// # Errors
-/// `DeadlockError` only.
+/// `DeadlockError`, without the result. With it, what was raised while a deadlock was looked for.
 pub fn wait_uninterrupted<C>(python: Python<'_>, primitive: &C::Primitive, call: &mut C) -> PyResult<()>
 where
     C: Call<Output = ()> + Ungil + Send,
@@ -23,16 +26,33 @@ where
     if notifying(python, || call.attempt(primitive)).is_some() {
         return Ok(());
     }
-    wait_detached(python, primitive, call, Deadline::Never, false).map(drop)
+    wait_detached(python, primitive, call, Deadline::Never, true).map(drop)
 }
 
 /// What a blocked Python thread answers to the wait engine. Used while detached.
 struct PythonThread {
     flags: u32,
-    /// Whether handlers of signals may run: on the main thread, in a wait that may end without its result.
-    interruptible: bool,
-    /// What a signal handler raised.
+    /// Whether the call must have its result before anything else.
+    must_finish: bool,
+    /// Whether this is the thread on which handlers of signals run.
+    is_main: bool,
+    /// What was raised meanwhile, by a signal handler or by a report. The first ends the wait, if it may end.
     raised: Option<PyErr>,
+}
+
+impl PythonThread {
+    /// Asks what Python code has to answer; `otherwise` where that raises, or where there is no interpreter any
+    /// more and nobody is left to be told.
+    fn ask<T>(&mut self, otherwise: T, question: impl FnOnce(Python<'_>) -> PyResult<T>) -> T {
+        match Python::try_attach(question) {
+            Some(Ok(answer)) => answer,
+            Some(Err(error)) => {
+                self.raised.get_or_insert(error);
+                otherwise
+            }
+            None => otherwise,
+        }
+    }
 }
 
 impl Environment for PythonThread {
@@ -41,30 +61,29 @@ impl Environment for PythonThread {
     }
 
     fn is_interruptible(&self) -> bool {
-        self.interruptible
+        self.is_main && !self.must_finish
     }
 
     fn interrupted(&mut self) -> bool {
-        if self.interruptible {
-            self.raised = Python::attach(|python| python.check_signals()).err();
+        if self.is_interruptible() && self.raised.is_none() {
+            self.ask((), |python| python.check_signals());
         }
-        self.raised.is_some()
+        self.raised.is_some() && !self.must_finish
     }
 
     fn judge(&mut self, deadlock: &Deadlock) -> Judgement {
-        // No interpreter any more: nobody is left to be told.
-        Python::try_attach(|python| report::judge(python, deadlock)).unwrap_or(Judgement::KeepWaiting)
+        self.ask(Judgement::KeepWaiting, |python| report::judge(python, deadlock))
     }
 
     fn may_still_move(&mut self) -> bool {
-        Python::try_attach(report::may_still_move).unwrap_or(true)
+        self.ask(true, report::may_still_move)
     }
 }
 
 /// Runs a call: attached while it need not wait, detached while it does. `None` when the deadline passed.
 ///
 /// # Errors
-/// What a signal handler raised meanwhile, or `DeadlockError`.
+/// What was raised meanwhile, by a signal handler or by a report of a deadlock, or `DeadlockError`.
 #[inline]
 pub fn wait<C>(
     python: Python<'_>,
@@ -84,7 +103,7 @@ where
     if deadline.remaining().is_some_and(|left| left.is_zero()) {
         return Ok(None);
     }
-    wait_detached(python, primitive, call, deadline, true)
+    wait_detached(python, primitive, call, deadline, false)
 }
 
 #[cold]
@@ -93,7 +112,7 @@ fn wait_detached<C>(
     primitive: &C::Primitive,
     call: &mut C,
     deadline: Deadline,
-    interruptible: bool,
+    must_finish: bool,
 ) -> PyResult<Option<C::Output>>
 where
     C: Call + Ungil + Send,
@@ -102,20 +121,23 @@ where
 {
     let _task = BlockingTask::note(python, owner::thread(python));
     let on_loop = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
-    let main = report::is_main_thread(python);
-    let flags = on_loop | report::exit_flag(main);
-    let interruptible = interruptible && main;
-    let mut environment = PythonThread { flags, interruptible, raised: None };
-    let ended = python.detach(|| block(primitive, call, deadline, &mut environment));
-    match ended {
+    let is_main = report::is_main_thread(python);
+    let flags = on_loop | report::exit_flag(is_main);
+    let mut environment = PythonThread { flags, must_finish, is_main, raised: None };
+    let ended = match python.detach(|| block(primitive, call, deadline, &mut environment)) {
         Ok(output) => Ok(Some(output)),
-        Err(Stop::TimedOut) => Ok(None),
-        Err(Stop::Interrupted) => match environment.raised.take() {
-            Some(error) => Err(error),
-            // The call itself ended it, and its caller knows why.
-            None => Ok(None),
-        },
+        // Interrupted without an error: the call itself ended it, and its caller knows why.
+        Err(Stop::TimedOut | Stop::Interrupted) => Ok(None),
         Err(Stop::Deadlock(deadlock)) => Err(report::error(python, &deadlock)),
+    };
+    match environment.raised {
+        None => ended,
+        Some(raised) => {
+            if let Err(error) = ended {
+                raised.set_context(python, Some(error));
+            }
+            Err(raised)
+        }
     }
 }
 
@@ -129,7 +151,33 @@ pub fn notifying<R>(python: Python<'_>, act: impl FnOnce() -> R) -> R {
     let scope = Local::open();
     let result = act();
     for inbox in scope.finish() {
-        port::drain_here(python, &inbox);
+        if let Err(error) = port::drain_here(python, &inbox) {
+            raise_soon(python, error);
+        }
     }
     result
+}
+
+/// Lets an error be raised by the caller's own code, as soon as that goes on: where a result is to be given first,
+/// which must not be lost. On the main thread it is a signal handler's, as a rule; others run none, and write it.
+#[cold]
+pub fn raise_soon(python: Python<'_>, error: PyErr) {
+    if !report::is_main_thread(python) {
+        return error.write_unraisable(python, None);
+    }
+    let argument = Box::into_raw(Box::new(error));
+    // SAFETY: the box is taken back exactly once, by the call, or here where it was not accepted.
+    unsafe {
+        if ffi::Py_AddPendingCall(Some(raise), argument.cast()) != 0 {
+            Box::from_raw(argument).write_unraisable(python, None);
+        }
+    }
+}
+
+/// A pending call of `raise_soon`.
+extern "C" fn raise(error: *mut c_void) -> c_int {
+    // SAFETY: only `raise_soon` names this function, with a box that nobody else has; the interpreter calls it
+    // once, attached.
+    unsafe { Box::from_raw(error.cast::<PyErr>()).restore(Python::assume_attached()) };
+    -1
 }

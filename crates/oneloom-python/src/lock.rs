@@ -91,15 +91,15 @@ impl Lock {
     }
 
     #[cold]
-    fn not_released(slf: &Bound<'_, Self>, error: ReleaseError) -> PyErr {
-        match error {
-            ReleaseError::NotHeld => PyRuntimeError::new_err("release unlocked lock"),
-            ReleaseError::NotOwner(holder) => PyRuntimeError::new_err(format!(
+    fn not_released(slf: &Bound<'_, Self>, error: ReleaseError) -> PyResult<()> {
+        Err(PyRuntimeError::new_err(match error {
+            ReleaseError::NotHeld => String::from("release unlocked lock"),
+            ReleaseError::NotOwner(holder) => format!(
                 "{} was taken by `with` in {}, and only that may release it",
-                describe::title(slf.as_any(), slf.get().raw.given_name()).unwrap_or_default(),
-                report::who(slf.py(), Some(holder)),
-            )),
-        }
+                describe::title(slf.as_any(), slf.get().raw.given_name())?,
+                report::who(slf.py(), Some(holder))?,
+            ),
+        }))
     }
 }
 
@@ -132,7 +132,7 @@ impl Lock {
     pub fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (python, this) = (slf.py(), slf.get());
         notifying(python, || this.raw.release(|| this.rules.owner(python)))
-            .map_err(|error| Self::not_released(slf, error))
+            .or_else(|error| Self::not_released(slf, error))
     }
 
     /// Whether somebody holds the lock.
@@ -208,13 +208,14 @@ impl Lock {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let raw = &slf.get().raw;
-        let held = raw.holder().map(|holder| format!("owner={} ", report::who(slf.py(), Some(holder))));
+        let (state, owner) = match raw.holder() {
+            Some(holder) => ("locked", format!("owner={} ", report::who(slf.py(), Some(holder))?)),
+            None => ("unlocked", String::new()),
+        };
         Ok(format!(
-            "<{} oneloom.{} object {}{}at {:#x}>",
-            if held.is_some() { "locked" } else { "unlocked" },
+            "<{state} oneloom.{} object {}{owner}at {:#x}>",
             slf.get_type().name()?,
             describe::quoted(raw.given_name()),
-            held.unwrap_or_default(),
             slf.as_ptr() as usize
         ))
     }

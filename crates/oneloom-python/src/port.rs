@@ -122,19 +122,20 @@ pub fn resolve(future: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Resolves the futures of a loop of this thread: at once if it runs now, which only puts their tasks into its
 /// next round; when it runs again if not.
+///
+/// # Errors
+/// What the loop's own code raised, or a signal handler inside it. Every future has been seen to.
 #[cold]
-pub fn drain_here(python: Python<'_>, inbox: &Arc<Inbox>) {
+pub fn drain_here(python: Python<'_>, inbox: &Arc<Inbox>) -> PyResult<()> {
     let running = owner::running_loop(python);
     let port = running.as_ref().and_then(|running| port_of(running).ok());
     let Some(port) = port.filter(|port| Arc::ptr_eq(&port.get().inbox, inbox)) else {
         inbox.ring();
-        return;
+        return Ok(());
     };
     let mut tokens = Vec::new();
     inbox.take(&mut tokens);
-    if let Err(error) = port.get().resolve_all(python, &tokens) {
-        error.write_unraisable(python, None);
-    }
+    port.get().resolve_all(python, &tokens)
 }
 
 fn port_of<'py>(running: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Port>> {

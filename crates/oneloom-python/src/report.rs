@@ -3,11 +3,12 @@
 //! The text itself is made in Python (`oneloom._report`), where frames and names are.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oneloom_wait::graph::{self, Certainty, Deadlock, Edge, Step};
 use oneloom_wait::owner::{Kind, Owner, flag, registry};
 use oneloom_wait::wait::Judgement;
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
@@ -66,34 +67,37 @@ fn is_main(owner: Owner) -> bool {
 }
 
 /// What is to happen to a thread's wait that takes part in a deadlock.
-pub fn judge(python: Python<'_>, deadlock: &Deadlock) -> Judgement {
+///
+/// # Errors
+/// What was raised meanwhile. As for every function here that may warn, that is for the caller of the wait: on the
+/// main thread it may come from a signal's handler.
+pub fn judge(python: Python<'_>, deadlock: &Deadlock) -> PyResult<Judgement> {
     let policy = CYCLES.load(Ordering::Relaxed);
     if policy == OFF {
-        return Judgement::KeepWaiting;
+        return Ok(Judgement::KeepWaiting);
     }
     let sure = match deadlock.certainty {
         // A handler of the program's own may run on the main thread and release what it holds.
-        Certainty::Certain => !deadlock.steps.iter().any(|step| is_main(step.owner)) || !has_handlers(python),
+        Certainty::Certain => {
+            !deadlock.steps.iter().any(|step| is_main(step.owner)) || !has_handlers(python)?
+        }
         Certainty::Quiescent => true,
         Certainty::Suspected => false,
     };
     if sure && policy == RAISE {
-        return Judgement::Raise;
+        return Ok(Judgement::Raise);
     }
-    warn_once(python, deadlock, if sure { "deadlock" } else { "suspected deadlock" });
-    Judgement::KeepWaiting
+    warn_once(python, deadlock, if sure { "deadlock" } else { "suspected deadlock" })?;
+    Ok(Judgement::KeepWaiting)
 }
 
 /// What is to happen to a task's wait that takes part in a suspected deadlock: an error to raise, if any.
-pub fn judge_task(python: Python<'_>, deadlock: &Deadlock) -> Option<PyErr> {
+pub fn judge_task(python: Python<'_>, deadlock: &Deadlock) -> PyResult<Option<PyErr>> {
     match TASKS.load(Ordering::Relaxed) {
-        OFF => None,
+        OFF => Ok(None),
         // The victim is the one that closed the cycle: the others would only follow it.
-        RAISE => closed_by_first(deadlock).then(|| error(python, deadlock)),
-        _ => {
-            warn_once(python, deadlock, "suspected deadlock");
-            None
-        }
+        RAISE => Ok(closed_by_first(deadlock).then(|| error(python, deadlock))),
+        _ => warn_once(python, deadlock, "suspected deadlock").map(|()| None),
     }
 }
 
@@ -108,19 +112,24 @@ static REPORTED: Mutex<Vec<Vec<(Owner, u64)>>> = Mutex::new(Vec::new());
 /// How many are remembered.
 const REMEMBERED: usize = 256;
 
-fn warn_once(python: Python<'_>, deadlock: &Deadlock, title: &str) {
+fn reported() -> MutexGuard<'static, Vec<Vec<(Owner, u64)>>> {
+    REPORTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn warn_once(python: Python<'_>, deadlock: &Deadlock, title: &str) -> PyResult<()> {
     let mut waits: Vec<_> = deadlock.steps.iter().map(|step| (step.owner, step.sequence)).collect();
     waits.sort_unstable_by_key(|(owner, _)| owner.to_bits());
-    let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
-    if reported.contains(&waits) {
-        return;
+    let mut known = reported();
+    if known.contains(&waits) {
+        return Ok(());
     }
-    if reported.len() == REMEMBERED {
-        reported.remove(0);
+    if known.len() == REMEMBERED {
+        known.remove(0);
     }
-    reported.push(waits);
-    drop(reported);
-    warn(python, deadlock, title);
+    known.push(waits.clone());
+    drop(known);
+    // One that was cut short is left to the others, who find the same.
+    warn(python, deadlock, title).inspect_err(|_| reported().retain(|known| *known != waits))
 }
 
 /// Whether suspicions about tasks are wanted at all.
@@ -129,31 +138,29 @@ pub fn watches_tasks() -> bool {
 }
 
 /// Whether something that a look at the threads doesn't show may still move a quiet process.
-pub fn may_still_move(python: Python<'_>) -> bool {
+pub fn may_still_move(python: Python<'_>) -> PyResult<bool> {
     let policy = CYCLES.load(Ordering::Relaxed);
-    if policy == OFF || has_handlers(python) {
-        return true;
+    if policy == OFF || has_handlers(python)? {
+        return Ok(true);
     }
     let waits = graph::waits();
     // Waiting there for Ctrl-C is an idiom.
     let idles = |step: &Step| is_main(step.owner) && matches!(step.kind, "Event" | "Condition");
     if policy != WARN && !waits.iter().any(idles) {
-        return false;
+        return Ok(false);
     }
-    let mut told =
-        REPORTED.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().copied().collect::<Vec<_>>();
+    let mut told = reported().iter().flatten().copied().collect::<Vec<_>>();
     told.retain(|wait| waits.iter().any(|step| *wait == (step.owner, step.sequence)));
     if told.is_empty() && !QUIET_REPORTED.swap(true, Ordering::Relaxed) {
         let quiet = Deadlock { steps: waits, certainty: Certainty::Quiescent, holder_ended: false };
-        warn(python, &quiet, "perhaps a deadlock");
+        warn(python, &quiet, "perhaps a deadlock")
+            .inspect_err(|_| QUIET_REPORTED.store(false, Ordering::Relaxed))?;
     }
-    true
+    Ok(true)
 }
 
-fn has_handlers(python: Python<'_>) -> bool {
-    let asked =
-        python.import("oneloom._report").and_then(|report| report.call_method0("has_signal_handlers"));
-    asked.and_then(|answer| answer.is_truthy()).unwrap_or(true)
+fn has_handlers(python: Python<'_>) -> PyResult<bool> {
+    python.import("oneloom._report")?.call_method0("has_signal_handlers")?.is_truthy()
 }
 
 /// The error that a victim raises.
@@ -164,16 +171,19 @@ pub fn error(python: Python<'_>, deadlock: &Deadlock) -> PyErr {
             // The verdict stands even where its story can't be told.
             let told =
                 DeadlockError::new_err("a wait that can never end; the cause tells why no more can be told");
+            if !error.is_instance_of::<PyException>(python) {
+                // Ctrl-C, and what else nobody takes for a deadlock.
+                error.set_context(python, Some(told));
+                return error;
+            }
             told.set_cause(python, Some(error));
             told
         }
     }
 }
 
-fn warn(python: Python<'_>, deadlock: &Deadlock, title: &str) {
-    if let Err(error) = tell(python, "warn", deadlock, title) {
-        error.write_unraisable(python, None);
-    }
+fn warn(python: Python<'_>, deadlock: &Deadlock, title: &str) -> PyResult<()> {
+    tell(python, "warn", deadlock, title).map(drop)
 }
 
 /// Calls a function of `oneloom._report` with a deadlock's facts.
@@ -263,10 +273,7 @@ fn party(python: Python<'_>, owner: Owner) -> PyResult<Bound<'_, PyTuple>> {
 }
 
 /// The name of an owner, for messages and reprs.
-pub fn who(python: Python<'_>, owner: Option<Owner>) -> String {
-    let Some(owner) = owner else { return String::from("nobody") };
-    let named = party(python, owner)
-        .and_then(|party| python.import("oneloom._report")?.call_method1("name_of", (party,)))
-        .and_then(|name| name.extract());
-    named.unwrap_or_else(|_| format!("{owner:?}"))
+pub fn who(python: Python<'_>, owner: Option<Owner>) -> PyResult<String> {
+    let Some(owner) = owner else { return Ok(String::from("nobody")) };
+    python.import("oneloom._report")?.call_method1("name_of", (party(python, owner)?,))?.extract()
 }

@@ -193,7 +193,7 @@ impl RLock {
             "<{state} oneloom.{} object {}owner={} count={} at {:#x}>",
             slf.get_type().name()?,
             describe::quoted(raw.given_name()),
-            crate::report::who(slf.py(), raw.holder()),
+            crate::report::who(slf.py(), raw.holder())?,
             raw.count(),
             slf.as_ptr() as usize
         ))

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyString};
 
-use crate::environment::notifying;
+use crate::environment::{notifying, raise_soon};
 use crate::owner;
 use crate::port::{self, Port};
 use crate::report;
@@ -202,9 +202,11 @@ impl Waiting {
         if let Some((_, token)) = self.awaited.take() {
             self.port.get().forget(token);
         }
-        if let Some(timer) = self.timer.take() {
-            // Cancelling a timer that has fired is allowed and does nothing.
-            let _ = timer.call_method0(python, intern!(python, "cancel"));
+        // Cancelling a timer that has fired is allowed and does nothing.
+        if let Some(timer) = self.timer.take()
+            && let Err(error) = timer.call_method0(python, intern!(python, "cancel"))
+        {
+            raise_soon(python, error);
         }
     }
 
@@ -215,6 +217,44 @@ impl Waiting {
             Ok(value) => PyStopIteration::new_err((value,)),
             Err(error) => error,
         }
+    }
+
+    /// One step: the future to await, or how it ended.
+    ///
+    /// # Errors
+    /// What was raised in between; the call goes on then.
+    fn step(slf: &Bound<'_, Self>) -> PyResult<Result<Py<PyAny>, PyErr>> {
+        let python = slf.py();
+        let mut this = slf.borrow_mut();
+        if let Some((_, token)) = this.awaited.take() {
+            this.port.get().forget(token);
+        }
+        if let Some(error) = this.error.take() {
+            notifying(python, || this.call.cancel());
+            return Ok(Err(this.end(python, Err(error))));
+        }
+        if this.expired {
+            let result = this.call.expire(python);
+            return Ok(Err(this.end(python, result)));
+        }
+        let future = this.running.call_method0(python, intern!(python, "create_future"))?;
+        let (waker, token) = this.port.get().waker(future.clone_ref(python));
+        this.awaited = Some((future.clone_ref(python), token));
+        let mut context = Context::from_waker(&waker);
+        let polled = notifying(python, || this.call.poll(python, &mut context));
+        if let Poll::Ready(result) = polled {
+            return Ok(Err(this.end(python, result)));
+        }
+        if this.timer.is_none()
+            && let Some((delay, callback)) = this.alarm(python)
+        {
+            let callback = slf.getattr(callback)?;
+            let timer =
+                this.running.call_method1(python, intern!(python, "call_later"), (delay, callback))?;
+            this.timer = Some(timer);
+        }
+        future.setattr(python, intern!(python, "_asyncio_future_blocking"), true)?;
+        Ok(Ok(future))
     }
 }
 
@@ -229,37 +269,11 @@ impl Waiting {
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        let python = slf.py();
-        let mut this = slf.borrow_mut();
-        if let Some((_, token)) = this.awaited.take() {
-            this.port.get().forget(token);
-        }
-        if let Some(error) = this.error.take() {
-            notifying(python, || this.call.cancel());
-            return Err(this.end(python, Err(error)));
-        }
-        if this.expired {
-            let result = this.call.expire(python);
-            return Err(this.end(python, result));
-        }
-        let future = this.running.call_method0(python, intern!(python, "create_future"))?;
-        let (waker, token) = this.port.get().waker(future.clone_ref(python));
-        this.awaited = Some((future.clone_ref(python), token));
-        let mut context = Context::from_waker(&waker);
-        let polled = notifying(python, || this.call.poll(python, &mut context));
-        if let Poll::Ready(result) = polled {
-            return Err(this.end(python, result));
-        }
-        if this.timer.is_none()
-            && let Some((delay, callback)) = this.alarm(python)
-        {
-            let callback = slf.getattr(callback)?;
-            let timer =
-                this.running.call_method1(python, intern!(python, "call_later"), (delay, callback))?;
-            this.timer = Some(timer);
-        }
-        future.setattr(python, intern!(python, "_asyncio_future_blocking"), true)?;
-        Ok(future)
+        Self::step(slf).unwrap_or_else(|error| {
+            // The coroutine is not going to await this again.
+            Self::close(slf);
+            Err(error)
+        })
     }
 
     fn send(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -300,9 +314,8 @@ impl Waiting {
     /// The timer's callback, where there is none: the wait has lasted long enough to look for a deadlock.
     fn _examine(slf: &Bound<'_, Self>) -> PyResult<()> {
         let found = slf.borrow().call.examine();
-        let Some(error) = found.and_then(|deadlock| report::judge_task(slf.py(), &deadlock)) else {
-            return Ok(());
-        };
+        let Some(deadlock) = found else { return Ok(()) };
+        let Some(error) = report::judge_task(slf.py(), &deadlock)? else { return Ok(()) };
         slf.borrow_mut().error = Some(error);
         Self::nudge(slf)
     }

@@ -155,8 +155,8 @@ pub trait Environment {
         false
     }
 
-    /// A signal handler ran on this thread, or may have: true ends the call. The handler may wait, fork or
-    /// raise.
+    /// A signal handler ran on this thread, or may have, also while the questions below were answered: true ends
+    /// the call. The handler may wait, fork or raise.
     fn interrupted(&mut self) -> bool {
         false
     }

@@ -129,6 +129,15 @@ impl<C: Call> Blocked<'_, C> {
                 Notice::Woken => return None,
                 Notice::Granted(token) => return self.call.granted(self.primitive, token).map(Ok),
             }
+            if fork::generation() != self.born {
+                // A signal handler forked, and this is the child: its lists are empty.
+                self.born = fork::generation();
+                drop(self.primitive.gate().enter());
+                if self.waiter.is_queued() {
+                    self.waiter.forget();
+                    return None;
+                }
+            }
             let timed = self.deadline.is_timed();
             let until = if timed { self.deadline } else { looks.next() };
             let (until, for_signals) = signals.sooner(until);
@@ -138,15 +147,6 @@ impl<C: Call> Blocked<'_, C> {
                     signals.took_place();
                     if environment.interrupted() {
                         return Some(self.give_up(Stop::Interrupted));
-                    }
-                    if fork::generation() != self.born {
-                        // The handler forked, and this is the child: its lists are empty.
-                        self.born = fork::generation();
-                        drop(self.primitive.gate().enter());
-                        if self.waiter.is_queued() {
-                            self.waiter.forget();
-                            return None;
-                        }
                     }
                 }
                 // Woken without a notice: an owner has ended, or a victim was chosen.
@@ -175,8 +175,17 @@ impl<C: Call> Blocked<'_, C> {
                 return Some(end);
             }
         }
-        if quiescence::look(self.thread, || environment.may_still_move()) {
+        let mut asked = false;
+        let may_still_move = || {
+            asked = true;
+            environment.may_still_move()
+        };
+        if quiescence::look(self.thread, may_still_move) {
             looks.hurry();
+        }
+        // What was asked may have run signal handlers, here as in `answer`.
+        if asked && environment.interrupted() {
+            return Some(self.give_up(Stop::Interrupted));
         }
         if self.published.take_condemned() {
             return self.answer(quiescence::verdict(self.thread), environment);
@@ -200,7 +209,7 @@ impl<C: Call> Blocked<'_, C> {
             Judgement::Raise => Some(self.give_up(Stop::Deadlock(Box::new(deadlock)))),
             Judgement::KeepWaiting => {
                 graph::pardon(self.thread);
-                None
+                environment.interrupted().then(|| self.give_up(Stop::Interrupted))
             }
         }
     }
