@@ -8,6 +8,7 @@ import contextlib
 import faulthandler
 import os
 import random
+import signal
 import subprocess
 import sys
 import textwrap
@@ -30,6 +31,8 @@ def pytest_configure(config):
     global _terminal
     # pytest redirects descriptor 2 while a test runs; the stacks of a hang must still reach the terminal.
     _terminal = os.fdopen(os.dup(2), "w")
+    # A run in the background may have Ctrl-C ignored, and the programs that it starts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "deadline(seconds): how long this test may take before the run is ended")
 
 
@@ -112,12 +115,12 @@ def child_environment(env=None):
 
 
 @contextlib.contextmanager
-def program(code, *arguments, options=(), env=None, command=None):
+def program(code, *arguments, options=(), env=None, command=None, stdin=subprocess.DEVNULL):
     """Start a child Python program, give its `Popen`, and leave nothing of it behind."""
     command = command or [sys.executable, *options, "-c", textwrap.dedent(code), *map(str, arguments)]
     child = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -131,8 +134,8 @@ def program(code, *arguments, options=(), env=None, command=None):
         if child.poll() is None:
             child.kill()
         child.wait()
-        child.stdout.close()
-        child.stderr.close()
+        for stream in filter(None, (child.stdin, child.stdout, child.stderr)):
+            stream.close()
 
 
 def thread_states(pid):
