@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
-from conftest import PROGRAM_DEADLINE, finish, program
+from conftest import PROGRAM_DEADLINE, finish, program, wait_until
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "programs"
 PROGRAMS = sorted(path.name for path in FOLDER.glob("*.py"))
@@ -33,6 +34,22 @@ def run(name, runner, *arguments):
         return finish(child)
 
 
+def sleeps(pid):
+    """Whether a program's main thread, for 30 ms, has neither run nor wanted to: then it reads.
+
+    Ctrl-C right before it began to read would be noticed only after the next line. Waiting for the interpreter is no
+    such sleep, it ends every 5 ms.
+    """
+    before = scheduled(pid)
+    time.sleep(0.03)
+    return before == scheduled(pid) and "S (sleeping)" in before[0]
+
+
+def scheduled(pid):
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return [line for line in status if line.startswith(("State", "voluntary", "nonvoluntary"))]
+
+
 def run_typed_lines(runner, path, lines):
     """Type a line whenever the program asks for one, and press Ctrl-C instead of the last."""
     command = [sys.executable, *RUNNERS[runner], str(FOLDER / "typed_lines.py"), str(path)]
@@ -42,6 +59,7 @@ def run_typed_lines(runner, path, lines):
             child.stdin.write(f"{line}\n")
             child.stdin.flush()
             seen += child.stdout.readline()
+        wait_until(lambda: sleeps(child.pid))
         child.send_signal(signal.SIGINT)
         child.wait(PROGRAM_DEADLINE)  # Standard input stays open, or its end might come before the signal.
         done = finish(child).check()
