@@ -36,6 +36,10 @@ from oneloom._thread import Thread
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from threading import excepthook as excepthook
+    from typing import Any
+elif sys.version_info < (3, 13):
+    # A function then, to the standard library; to type checkers it was a class all along.
+    from oneloom._native import _drop_in_lock as Lock
 
 __all__ = [
     "get_ident", "active_count", "Condition", "current_thread", "enumerate", "main_thread", "TIMEOUT_MAX", "Event",
@@ -50,25 +54,29 @@ if sys.version_info >= (3, 12):
     __all__ += ["setprofile_all_threads", "settrace_all_threads"]
 
 
-def _is_set(self: Event) -> bool:
-    """Deprecated in Python 3.10; old programs still call it."""
-    warnings.warn("isSet() is deprecated, use is_set() instead", DeprecationWarning, stacklevel=2)
-    return self.is_set()
+class _OldNames:
+    """Methods that old programs still call; those of `Event` and `Condition` have been deprecated since Python 3.10."""
 
+    def isSet(self: Any) -> bool:
+        """Deprecated: `is_set`."""
+        warnings.warn("isSet() is deprecated, use is_set() instead", DeprecationWarning, stacklevel=2)
+        is_set: bool = self.is_set()
+        return is_set
 
-def _notify_all(self: Condition) -> None:
-    """Deprecated in Python 3.10; old programs still call it."""
-    warnings.warn("notifyAll() is deprecated, use notify_all() instead", DeprecationWarning, stacklevel=2)
-    self.notify_all()
+    def notifyAll(self: Any) -> None:
+        """Deprecated: `notify_all`."""
+        warnings.warn("notifyAll() is deprecated, use notify_all() instead", DeprecationWarning, stacklevel=2)
+        self.notify_all()
 
-
-for _class in (Condition, Lock, RLock):
-    # The top level has others under these names, and pickle looks classes up by name.
-    _class.__module__ = __name__
 
 if not TYPE_CHECKING:
-    Event.isSet = _is_set
-    Condition.notifyAll = _notify_all
+    for _class, _name in ((Event, "isSet"), (Condition, "notifyAll")):
+        _method = getattr(_OldNames, _name)
+        _method.__qualname__ = f"{_class.__name__}.{_name}"
+        setattr(_class, _name, _method)
+    for _name in ("acquire", "release", "locked"):
+        setattr(type(Lock()), f"{_name}_lock", getattr(type(Lock()), _name))
+    del _class, _name, _method
 
 
 class Timer(_original.Timer, Thread):

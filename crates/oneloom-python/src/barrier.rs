@@ -1,13 +1,18 @@
 //! `Barrier`.
 
+use std::ops::Deref;
+
+use oneloom_sync::raw::Name;
 use oneloom_sync::raw::barrier::{ArriveCall, Arrived, Broken, RawBarrier};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::{Timeout, lenient_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::errors;
+use crate::initialised::Initialised;
 use crate::port;
 use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
@@ -24,11 +29,22 @@ use crate::waiting::{Held, Holds, Waiting};
 /// >>> other.start()
 /// >>> sorted([barrier.wait(), other.result()])
 /// [0, 1]
-#[pyclass(frozen, subclass, weakref, module = "oneloom")]
-pub struct Barrier {
+#[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
+pub struct Barrier(Initialised<Content>);
+
+/// What a barrier is made of.
+pub struct Content {
     raw: RawBarrier,
     action: Option<Py<PyAny>>,
     timeout: Timeout,
+}
+
+impl Deref for Barrier {
+    type Target = Content;
+
+    fn deref(&self) -> &Content {
+        &self.0
+    }
 }
 
 impl Holds for Barrier {
@@ -69,14 +85,20 @@ impl Barrier {
 #[pymethods]
 impl Barrier {
     #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(parties, action=None, timeout=None, *, name=None)")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self(Initialised::or(|| Content { raw: RawBarrier::new(1, Name::NONE), action: None, timeout: None }))
+    }
+
     #[pyo3(signature = (parties, action=None, timeout=None, *, name=None))]
-    fn new(
+    fn __init__(
+        &self,
         python: Python<'_>,
         parties: i64,
         action: Option<Py<PyAny>>,
         timeout: Timeout,
         name: Option<&str>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<()> {
         let parties = u32::try_from(parties)
             .ok()
             .filter(|parties| (1..=RawBarrier::MAXIMUM).contains(parties))
@@ -84,7 +106,8 @@ impl Barrier {
         if action.as_ref().is_some_and(|action| !action.bind(python).is_callable()) {
             return Err(PyTypeError::new_err("action must be callable"));
         }
-        Ok(Self { raw: RawBarrier::new(parties, self::name(name)), action, timeout })
+        self.0.initialise(Content { raw: RawBarrier::new(parties, self::name(name)), action, timeout });
+        Ok(())
     }
 
     /// Wait until all parties have arrived; which one this was, from 0 to `parties` - 1.
@@ -181,6 +204,7 @@ impl Barrier {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        self.action.as_ref().map_or(Ok(()), |action| visit.call(action))
+        let action = self.0.get().and_then(|content| content.action.as_ref());
+        action.map_or(Ok(()), |action| visit.call(action))
     }
 }

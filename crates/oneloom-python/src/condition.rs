@@ -1,8 +1,9 @@
 //! `Condition`, over oneloom's locks or anything that has `acquire` and `release`.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-use oneloom_sync::raw::{NotifiedCall, RawCondvar};
+use oneloom_sync::raw::{Name, NotifiedCall, RawCondvar};
 use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -13,6 +14,7 @@ use crate::arguments::{Timeout, lenient_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::errors::DeadlockError;
+use crate::initialised::Initialised;
 use crate::lock::Rules;
 use crate::rlock::RLock;
 use crate::statistics::Statistics;
@@ -30,12 +32,23 @@ use crate::waiting::{Held, Holds, Waiting};
 /// >>> with changed:
 /// ...     changed.wait_for(lambda: news, timeout=1)
 /// ['ready']
-#[pyclass(frozen, subclass, weakref, module = "oneloom")]
-pub struct Condition {
+#[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
+pub struct Condition(Initialised<Content>);
+
+/// What a condition is made of.
+pub struct Content {
     raw: RawCondvar,
     lock: Py<PyAny>,
     /// The same lock, where it is one of ours: calls to it need no look-up then.
     own: Option<Py<RLock>>,
+}
+
+impl Deref for Condition {
+    type Target = Content;
+
+    fn deref(&self) -> &Content {
+        &self.0
+    }
 }
 
 impl Holds for Condition {
@@ -46,22 +59,38 @@ impl Holds for Condition {
     }
 }
 
-impl Condition {
-    fn with(
-        python: Python<'_>,
-        rules: Rules,
-        lock: Option<Bound<'_, PyAny>>,
-        name: Option<&str>,
-    ) -> PyResult<Self> {
-        let lock = match lock.filter(|lock| !lock.is_none()) {
-            Some(lock) => lock,
-            None => Bound::new(python, RLock::with(rules, name))?.into_any(),
-        };
+impl Content {
+    fn new(lock: Bound<'_, PyAny>, name: Option<&str>) -> PyResult<Self> {
         for method in ["acquire", "release"] {
             lock.getattr(method)?;
         }
         let own = lock.cast::<RLock>().ok().map(|own| own.clone().unbind());
         Ok(Self { raw: RawCondvar::new(self::name(name)), lock: lock.unbind(), own })
+    }
+
+    fn around_own_lock(rules: Rules) -> Self {
+        Python::attach(|python| {
+            let own = Py::new(python, RLock::with(rules, None)).expect("memory for a lock");
+            let lock = own.clone_ref(python).into_any();
+            Self { raw: RawCondvar::new(Name::NONE), lock, own: Some(own) }
+        })
+    }
+}
+
+impl Condition {
+    fn initialise(
+        &self,
+        python: Python<'_>,
+        rules: Rules,
+        lock: Option<Bound<'_, PyAny>>,
+        name: Option<&str>,
+    ) -> PyResult<()> {
+        let lock = match lock.filter(|lock| !lock.is_none()) {
+            Some(lock) => lock,
+            None => Bound::new(python, RLock::with(rules, name))?.into_any(),
+        };
+        self.0.initialise(Content::new(lock, name)?);
+        Ok(())
     }
 
     fn owned(&self, python: Python<'_>) -> PyResult<bool> {
@@ -187,9 +216,19 @@ impl SavedLock {
 #[pymethods]
 impl Condition {
     #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(lock=None, *, name=None)")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self(Initialised::or(|| Content::around_own_lock(Rules::Unified)))
+    }
+
     #[pyo3(signature = (lock=None, *, name=None))]
-    fn new(python: Python<'_>, lock: Option<Bound<'_, PyAny>>, name: Option<&str>) -> PyResult<Self> {
-        Self::with(python, Rules::Unified, lock, name)
+    fn __init__(
+        &self,
+        python: Python<'_>,
+        lock: Option<Bound<'_, PyAny>>,
+        name: Option<&str>,
+    ) -> PyResult<()> {
+        self.initialise(python, Rules::Unified, lock, name)
     }
 
     /// Take the condition's lock: takes and returns what the lock's own `acquire` does.
@@ -348,8 +387,9 @@ impl Condition {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.lock)?;
-        self.own.as_ref().map_or(Ok(()), |own| visit.call(own))
+        let Some(content) = self.0.get() else { return Ok(()) };
+        visit.call(&content.lock)?;
+        content.own.as_ref().map_or(Ok(()), |own| visit.call(own))
     }
 }
 
@@ -359,19 +399,23 @@ impl Condition {
 /// >>> condition = threading.Condition()
 /// >>> with condition:
 /// ...     condition.notify_all()
-#[pyclass(frozen, subclass, extends = Condition, module = "oneloom", name = "Condition")]
+#[pyclass(frozen, subclass, extends = Condition, module = "oneloom.threading", name = "Condition")]
 pub struct DropInCondition;
 
 #[pymethods]
 impl DropInCondition {
     #[new]
-    #[pyo3(signature = (lock=None, *, name=None))]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(lock=None, *, name=None)")]
     fn new(
-        python: Python<'_>,
-        lock: Option<Bound<'_, PyAny>>,
-        name: Option<&str>,
-    ) -> PyResult<PyClassInitializer<Self>> {
-        let base = Condition::with(python, Rules::DropIn, lock, name)?;
-        Ok(PyClassInitializer::from(base).add_subclass(Self))
+        _arguments: &Bound<'_, PyTuple>,
+        _keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        let base = Condition(Initialised::or(|| Content::around_own_lock(Rules::DropIn)));
+        PyClassInitializer::from(base).add_subclass(Self)
+    }
+
+    #[pyo3(signature = (lock=None, *, name=None))]
+    fn __init__(slf: &Bound<'_, Self>, lock: Option<Bound<'_, PyAny>>, name: Option<&str>) -> PyResult<()> {
+        slf.as_super().get().initialise(slf.py(), Rules::DropIn, lock, name)
     }
 }

@@ -1,12 +1,16 @@
 //! `Event`.
 
-use oneloom_sync::raw::{EventCall, RawEvent};
+use oneloom_sync::raw::{EventCall, Name, RawEvent};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::{Timeout, lenient_deadline, name};
+use crate::condition::DropInCondition;
 use crate::describe;
 use crate::environment::{notifying, wait};
+use crate::initialised::Initialised;
+use crate::lock::DropInLock;
 use crate::port;
 use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
@@ -23,9 +27,9 @@ use crate::waiting::{Held, Holds, Waiting};
 /// >>> ready.set()
 /// >>> ready.wait()
 /// True
-#[pyclass(frozen, subclass, weakref, module = "oneloom")]
+#[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
 pub struct Event {
-    raw: RawEvent,
+    raw: Initialised<RawEvent>,
     condition: PyOnceLock<Py<PyAny>>,
 }
 
@@ -40,9 +44,14 @@ impl Holds for Event {
 #[pymethods]
 impl Event {
     #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(*, name=None)")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { raw: Initialised::or(|| RawEvent::new(Name::NONE)), condition: PyOnceLock::new() }
+    }
+
     #[pyo3(signature = (*, name=None))]
-    fn new(name: Option<&str>) -> Self {
-        Self { raw: RawEvent::new(self::name(name)), condition: PyOnceLock::new() }
+    fn __init__(&self, name: Option<&str>) {
+        self.raw.initialise(RawEvent::new(self::name(name)));
     }
 
     /// Whether the flag is up.
@@ -63,7 +72,7 @@ impl Event {
     /// Wait until the flag is up, for at most `timeout` seconds (None: no limit); whether it was up in time.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool> {
-        Ok(wait(python, &self.raw, &mut EventCall, || Ok(lenient_deadline(timeout)))?.is_some())
+        Ok(wait(python, &*self.raw, &mut EventCall, || Ok(lenient_deadline(timeout)))?.is_some())
     }
 
     fn _wait_now(&self, python: Python<'_>) -> PyResult<bool> {
@@ -95,9 +104,8 @@ impl Event {
     #[getter]
     fn _cond(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
         let made = self.condition.get_or_try_init(python, || {
-            let module = python.import("oneloom._native")?;
-            let lock = module.getattr("DropInLock")?.call0()?;
-            Ok::<_, PyErr>(module.getattr("DropInCondition")?.call1((lock,))?.unbind())
+            let lock = Bound::new(python, DropInLock::named(None))?;
+            Ok::<_, PyErr>(python.get_type::<DropInCondition>().call1((lock,))?.unbind())
         })?;
         Ok(made.clone_ref(python))
     }

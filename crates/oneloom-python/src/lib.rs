@@ -19,6 +19,7 @@ mod environment;
 mod errors;
 mod event;
 mod fork;
+mod initialised;
 mod lock;
 mod owner;
 mod port;
@@ -53,7 +54,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<waiting::Waiting>()?;
     // Under names of their own here: they call themselves like the classes that they stand in for.
     let python = module.py();
-    module.add("DropInLock", python.get_type::<lock::DropInLock>())?;
+    lock::register(module)?;
     module.add("DropInRLock", python.get_type::<rlock::DropInRLock>())?;
     module.add("DropInCondition", python.get_type::<condition::DropInCondition>())?;
     errors::register(module)?;

@@ -4,6 +4,11 @@ use oneloom_sync::raw::{LockCall, RawMutex, ReleaseError};
 use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+#[cfg(not(Py_3_13))]
+use pyo3::{
+    exceptions::PyTypeError,
+    types::{PyDict, PyTuple, PyType},
+};
 
 use crate::arguments::{Timeout, Truth, lock_deadline, name};
 use crate::describe;
@@ -116,7 +121,7 @@ impl Lock {
     /// With `blocking=False`, False at once where it is held. Otherwise waits, for at most `timeout` seconds (None
     /// or -1: no limit), and returns False when they are over. ValueError for another negative timeout, or a timeout
     /// without blocking; OverflowError beyond 292 years; `DeadlockError` where the wait could never end.
-    #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
+    #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=-1)")]
     pub fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
             lock_deadline(blocking.0, timeout)?;
@@ -223,19 +228,71 @@ impl Lock {
 
 /// `threading.Lock`: owned by the thread, released by anybody, however it was taken.
 ///
+/// As little of a class as the standard one: nothing can be derived from it, and before CPython 3.13, where the
+/// standard name is a function, nothing can be made from it either.
+///
 /// >>> from oneloom import threading
 /// >>> lock = threading.Lock()
 /// >>> lock.acquire()
 /// True
 /// >>> lock.release()
-#[pyclass(frozen, subclass, extends = Lock, module = "oneloom", name = "Lock")]
+#[pyclass(frozen, extends = Lock, module = "oneloom.threading", name = "Lock")]
 pub struct DropInLock;
 
+impl DropInLock {
+    pub fn named(name: Option<&str>) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Lock::with(Rules::DropIn, name)).add_subclass(Self)
+    }
+}
+
+#[cfg(Py_3_13)]
 #[pymethods]
 impl DropInLock {
     #[new]
     #[pyo3(signature = (*, name=None))]
     fn new(name: Option<&str>) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Lock::with(Rules::DropIn, name)).add_subclass(Self)
+        Self::named(name)
     }
+}
+
+#[cfg(not(Py_3_13))]
+#[pymethods]
+impl DropInLock {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_arguments, **_keywords))]
+    fn new(
+        class: &Bound<'_, PyType>,
+        _arguments: &Bound<'_, PyTuple>,
+        _keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let name = class.fully_qualified_name()?;
+        Err(PyTypeError::new_err(format!("cannot create '{name}' instances")))
+    }
+}
+
+/// A lock as `threading.Lock` has it: owned by the thread, released by anybody, however it was taken.
+///
+/// >>> from oneloom import threading
+/// >>> lock = threading.Lock()
+/// >>> lock.acquire()
+/// True
+/// >>> lock.release()
+#[cfg(not(Py_3_13))]
+#[pyfunction(name = "Lock")]
+#[pyo3(signature = (*, name=None))]
+fn drop_in_lock<'py>(python: Python<'py>, name: Option<&str>) -> PyResult<Bound<'py, DropInLock>> {
+    Bound::new(python, DropInLock::named(name))
+}
+
+/// Registers the drop-in, and with it what makes one where the class itself does not.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("DropInLock", module.py().get_type::<DropInLock>())?;
+    #[cfg(not(Py_3_13))]
+    {
+        let function = pyo3::wrap_pyfunction!(drop_in_lock, module.py())?;
+        function.setattr("__module__", "oneloom.threading")?;
+        module.add("_drop_in_lock", function)?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use oneloom_sync::raw::{RawReentrantMutex, ReentrantLockCall, ReleaseError};
 use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::{Timeout, Truth, lock_deadline, name};
 use crate::describe;
@@ -71,7 +72,7 @@ impl RLock {
     /// seconds (None or -1: no limit), and returns False when they are over. ValueError for another negative
     /// timeout, or a timeout without blocking; OverflowError beyond 292 years; `DeadlockError` where the wait could
     /// never end.
-    #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
+    #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=-1)")]
     pub fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
             lock_deadline(blocking.0, timeout)?;
@@ -202,18 +203,24 @@ impl RLock {
 
 /// `threading.RLock`: owned by the thread, whichever task runs in it.
 ///
+/// Further arguments are ignored, as the standard library ignores them.
+///
 /// >>> from oneloom import threading
 /// >>> lock = threading.RLock()
 /// >>> with lock, lock:
 /// ...     pass
-#[pyclass(frozen, subclass, extends = RLock, module = "oneloom", name = "RLock")]
+#[pyclass(frozen, subclass, extends = RLock, module = "oneloom.threading", name = "RLock")]
 pub struct DropInRLock;
 
 #[pymethods]
 impl DropInRLock {
     #[new]
-    #[pyo3(signature = (*, name=None))]
-    fn new(name: Option<&str>) -> PyClassInitializer<Self> {
+    #[pyo3(signature = (*_arguments, name=None, **_keywords))]
+    fn new(
+        _arguments: &Bound<'_, PyTuple>,
+        name: Option<&str>,
+        _keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
         PyClassInitializer::from(RLock::with(Rules::DropIn, name)).add_subclass(Self)
     }
 }

@@ -1,12 +1,14 @@
 //! `Semaphore` and `BoundedSemaphore`.
 
-use oneloom_sync::raw::{AcquireCall, OverRelease, RawSemaphore};
+use oneloom_sync::raw::{AcquireCall, Name, OverRelease, RawSemaphore};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::{Timeout, Truth, lenient_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait};
+use crate::initialised::Initialised;
 use crate::port;
 use crate::statistics::Statistics;
 use crate::waiting::{Done, Held, Holds, Waiting};
@@ -22,9 +24,9 @@ use crate::waiting::{Done, Held, Holds, Waiting};
 /// ...     connections.acquire(timeout=0.1)
 /// True
 /// >>> connections.release()
-#[pyclass(frozen, subclass, weakref, module = "oneloom")]
+#[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
 pub struct Semaphore {
-    raw: RawSemaphore,
+    raw: Initialised<RawSemaphore>,
 }
 
 impl Holds for Semaphore {
@@ -36,19 +38,25 @@ impl Holds for Semaphore {
 }
 
 impl Semaphore {
-    fn with(value: i64, bounded: bool, name: Option<&str>) -> PyResult<Self> {
+    fn initialise(&self, value: i64, bounded: bool, name: Option<&str>) -> PyResult<()> {
         let value = u64::try_from(value)
             .map_err(|_| PyValueError::new_err("semaphore initial value must be >= 0"))?;
-        Ok(Self { raw: RawSemaphore::new(value, bounded.then_some(value), self::name(name)) })
+        self.raw.initialise(RawSemaphore::new(value, bounded.then_some(value), self::name(name)));
+        Ok(())
     }
 }
 
 #[pymethods]
 impl Semaphore {
     #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(value=1, *, name=None)")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { raw: Initialised::or(|| RawSemaphore::new(1, None, Name::NONE)) }
+    }
+
     #[pyo3(signature = (value=1, *, name=None))]
-    fn new(value: i64, name: Option<&str>) -> PyResult<Self> {
-        Self::with(value, false, name)
+    fn __init__(&self, value: i64, name: Option<&str>) -> PyResult<()> {
+        self.initialise(value, false, name)
     }
 
     /// Take a permit; True if one was taken.
@@ -62,7 +70,7 @@ impl Semaphore {
             return Err(PyValueError::new_err("can't specify timeout for non-blocking acquire"));
         }
         let timeout = if blocking.0 { timeout } else { Some(0.0) };
-        Ok(wait(python, &self.raw, &mut AcquireCall, || Ok(lenient_deadline(timeout)))?.is_some())
+        Ok(wait(python, &*self.raw, &mut AcquireCall, || Ok(lenient_deadline(timeout)))?.is_some())
     }
 
     /// Give `n` permits back; as many waiters go on.
@@ -81,7 +89,7 @@ impl Semaphore {
     #[inline]
     fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
         if !self.raw.try_acquire() {
-            wait(python, &self.raw, &mut AcquireCall, || Ok(lenient_deadline(None)))?;
+            wait(python, &*self.raw, &mut AcquireCall, || Ok(lenient_deadline(None)))?;
         }
         Ok(true)
     }
@@ -168,9 +176,17 @@ pub struct BoundedSemaphore;
 #[pymethods]
 impl BoundedSemaphore {
     #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(value=1, *, name=None)")]
+    fn new(
+        _arguments: &Bound<'_, PyTuple>,
+        _keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        let base = Semaphore { raw: Initialised::or(|| RawSemaphore::new(1, Some(1), Name::NONE)) };
+        PyClassInitializer::from(base).add_subclass(Self)
+    }
+
     #[pyo3(signature = (value=1, *, name=None))]
-    fn new(value: i64, name: Option<&str>) -> PyResult<PyClassInitializer<Self>> {
-        let base = Semaphore::with(value, true, name)?;
-        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    fn __init__(slf: &Bound<'_, Self>, value: i64, name: Option<&str>) -> PyResult<()> {
+        slf.as_super().get().initialise(value, true, name)
     }
 }

@@ -1,0 +1,194 @@
+"""The drop-in classes are made, subclassed, extended and named as the standard library's are, on the running version."""
+
+import copy
+import gc
+import pickle
+import queue
+import sys
+import threading
+import types
+import warnings
+import weakref
+
+import pytest
+
+import oneloom
+import oneloom.queue
+import oneloom.threading
+
+RLOCK = type(threading.RLock())
+
+# What to make each from, and something to see that the arguments arrived.
+SUBCLASSED = {
+    "Semaphore": ((3,), lambda made: made.acquire() and made._value == 2),
+    "BoundedSemaphore": ((3,), lambda made: made.acquire() and made.release() is None and made._value == 3),
+    "Event": ((), lambda made: not made.is_set()),
+    "Condition": ((threading.Lock(),), lambda made: made.acquire() and not made.acquire(False)),
+    "Barrier": ((1,), lambda made: made.wait() == 0 and made.parties == 1),
+    "RLock": ((), lambda made: made.acquire() and made.acquire()),
+    "Thread": ((None, print), lambda made: not made.is_alive()),
+    "Timer": ((1, print), lambda made: made.interval == 1),
+}
+QUEUES = {"Queue": (3,), "LifoQueue": (3,), "PriorityQueue": (3,)}
+
+
+def outcome(call):
+    """How a call ends, for comparison."""
+    try:
+        call()
+        return "well"
+    except Exception as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize("name", SUBCLASSED)
+def test_subclass_may_take_other_arguments(name):
+    arguments, works = SUBCLASSED[name]
+
+    class Own(getattr(oneloom.threading, name)):
+        def __init__(self, label, items=(), *, colour):
+            super().__init__(*arguments)
+            self.label = label, items, colour
+
+    made = Own("a", [1], colour="red")
+    assert made.label == ("a", [1], "red")
+    assert works(made)
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_subclass_of_a_queue_may_take_other_arguments(name):
+    class Own(getattr(oneloom.queue, name)):
+        def __init__(self, label, *, colour):
+            super().__init__(*QUEUES[name])
+            self.label = label, colour
+
+    made = Own("a", colour="red")
+    assert made.label == ("a", "red") and made.maxsize == 3
+
+
+@pytest.mark.parametrize("name", [name for name in SUBCLASSED if name not in ("Thread", "Timer")])
+def test_subclass_that_forgets_the_base_init_gets_a_plain_one(name):
+    class Own(getattr(oneloom.threading, name)):
+        def __init__(self, label):
+            self.label = label
+
+    made = Own("a")
+    assert made.label == "a"
+    assert repr(made)
+    if hasattr(made, "acquire"):
+        assert made.acquire(False)
+        made.release()
+    if name == "BoundedSemaphore":
+        with pytest.raises(ValueError, match="too many"):
+            made.release()
+
+
+def test_first_init_counts():
+    semaphore = oneloom.threading.Semaphore(3)
+    semaphore.__init__(7)
+    assert semaphore._value == 3
+
+
+@pytest.mark.parametrize("name", ["Semaphore", "BoundedSemaphore", "Event", "Condition", "Barrier"])
+def test_objects_take_attributes_and_die_in_a_cycle(name):
+    made = getattr(oneloom.threading, name)(*((1,) if name == "Barrier" else ()))
+    made.payload = made
+    assert vars(made) == {"payload": made}
+    reference = weakref.ref(made)
+    del made
+    gc.collect()
+    assert reference() is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: t.Semaphore(-1),
+        lambda t: t.BoundedSemaphore(-1),
+        lambda t: t.Semaphore(1, 2),
+        lambda t: t.Semaphore(bogus=1),
+        lambda t: t.Event(1),
+        lambda t: t.Condition(1, 2),
+        lambda t: t.Condition(object()),
+        lambda t: t.Barrier(),
+        lambda t: t.Lock(1),
+        lambda t: t.Lock(a=1),
+        lambda t: type(t.Lock())(),
+        lambda t: type(t.Lock())(1),
+        lambda t: type("Sub", (type(t.Lock()),), {}),
+        lambda t: type("Sub", (t.Lock,), {}),
+        lambda t: isinstance(t.Lock(), t.Lock),  # It is a function before 3.13.
+        lambda t: t.Lock | None,
+        lambda t: setattr(t.Lock(), "x", 1),
+        lambda t: setattr(t.RLock(), "x", 1),
+        lambda t: pickle.dumps(t.Lock()),
+        lambda t: pickle.dumps(t.Lock),
+        lambda t: pickle.dumps(type(t.Lock())),
+        lambda t: copy.copy(t.Lock()),
+        lambda t: pickle.dumps(t.Event()),
+        lambda t: t.Lock().release(),
+        lambda t: t.RLock().release(),
+        lambda t: t.RLock(1, x=2).release(),
+        lambda t: t.Lock().acquire(False, 1),
+        lambda t: t.Lock().acquire(True, -2),
+        lambda t: t.Lock().acquire(True, float("nan")),
+        lambda t: t.Lock().acquire(True, 1e100),
+        lambda t: t.Lock().acquire(1, 2, 3),
+        lambda t: t.Lock().acquire(waitflag=1),
+        lambda t: t.RLock().acquire(False, 1),
+        lambda t: t.RLock().acquire(True, -2),
+        lambda t: t.Semaphore().acquire(False, 1),
+        lambda t: t.Semaphore().release(0),
+        lambda t: t.Condition().notify(),
+        lambda t: t.Condition().wait(),
+        lambda t: t.Timer(1),
+        lambda t: t.Thread(1),
+    ],
+)
+def test_calls_end_as_with_the_namesake(call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # A newer Python deprecates arguments to RLock.
+        assert outcome(lambda: call(oneloom.threading)) == outcome(lambda: call(threading))
+
+
+def test_lock_is_the_kind_of_thing_that_it_is_in_the_standard_library():
+    assert isinstance(oneloom.threading.Lock, type) == isinstance(threading.Lock, type)
+    assert isinstance(oneloom.threading.Lock, (type, types.BuiltinFunctionType))
+    lock = oneloom.threading.Lock()
+    assert isinstance(lock, type(oneloom.threading.Lock()))
+    assert isinstance(lock, oneloom.Lock)
+    assert type(lock).__name__ == "Lock" and type(lock).__module__ == oneloom.threading.Lock.__module__
+    assert oneloom.threading.Lock.__module__ == "oneloom.threading"
+    assert pickle.loads(pickle.dumps(oneloom.threading.Lock)) is oneloom.threading.Lock
+
+
+def test_lock_says_why_it_can_be_neither_made_from_its_class_nor_derived_from():
+    kind = type(oneloom.threading.Lock())
+    with pytest.raises(TypeError, match="type 'oneloom.threading.Lock' is not an acceptable base type"):
+        type("Sub", (kind,), {})
+    if sys.version_info < (3, 13):
+        with pytest.raises(TypeError, match="cannot create 'oneloom.threading.Lock' instances"):
+            kind()
+
+
+def test_lock_as_a_class_attribute_is_not_bound():
+    class Maker:
+        lock = oneloom.threading.Lock
+        rlock = oneloom.threading.RLock
+
+    assert not Maker().lock().locked()
+    assert Maker().rlock().acquire()
+
+
+def test_lock_has_its_oldest_names_too():
+    lock = oneloom.threading.Lock()
+    assert lock.acquire_lock() and lock.locked_lock()
+    lock.release_lock()
+    assert not lock.locked_lock()
+    assert not hasattr(oneloom.Lock, "acquire_lock")
+
+
+def test_an_error_of_the_queue_can_be_pickled_and_the_queue_not():
+    assert pickle.loads(pickle.dumps(oneloom.queue.Empty())).__class__ is queue.Empty
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(oneloom.queue.Queue())
