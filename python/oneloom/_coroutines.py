@@ -101,8 +101,8 @@ async def _condition_wait_async(self: _native.Condition, timeout: float | None =
 
 
 async def _take_again(saved: Any) -> None:
-    """Take the lock again whatever happens; a cancellation that comes meanwhile is raised afterwards."""
-    cancelled = None
+    """Take the lock again whatever happens; a cancellation or Ctrl-C that comes meanwhile is raised afterwards."""
+    interrupted = None
     while True:
         awaitable = saved.restore()
         if awaitable is None:
@@ -111,20 +111,15 @@ async def _take_again(saved: Any) -> None:
             await awaitable
             break
         except BaseException as error:
-            if isinstance(error, _native.DeadlockError) or not _is_cancellation(error):
+            # An `Exception` says that the lock can't be had; a coroutine that is closed may not await any more.
+            if isinstance(error, (Exception, GeneratorExit)):
                 raise
-            cancelled = error
-    if cancelled is not None:
+            interrupted = error
+    if interrupted is not None:
         try:
-            raise cancelled
+            raise interrupted
         finally:
-            del cancelled
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    from asyncio import CancelledError
-
-    return isinstance(error, CancelledError)
+            del interrupted
 
 
 def _wait_for(self: _native.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:

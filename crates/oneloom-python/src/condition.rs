@@ -1,10 +1,11 @@
 //! `Condition`, over oneloom's locks or anything that has `acquire` and `release`.
 
+mod own_lock;
+
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use oneloom_sync::raw::{Name, NotifiedCall, RawCondvar};
-use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -13,12 +14,12 @@ use pyo3::types::{PyBool, PyDict, PyTuple};
 use crate::arguments::{Timeout, lenient_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait};
-use crate::errors::DeadlockError;
 use crate::initialised::Initialised;
-use crate::lock::Rules;
+use crate::lock::{Lock, Rules};
 use crate::rlock::RLock;
 use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
+use own_lock::{LettingGo, Own, SavedLock, locked};
 
 /// A place to wait for news, with a lock around it, for threads and coroutines at once.
 ///
@@ -40,7 +41,7 @@ pub struct Content {
     raw: RawCondvar,
     lock: Py<PyAny>,
     /// The same lock, where it is one of ours: calls to it need no look-up then.
-    own: Option<Py<RLock>>,
+    own: Option<Own>,
 }
 
 impl Deref for Condition {
@@ -64,7 +65,7 @@ impl Content {
         for method in ["acquire", "release"] {
             lock.getattr(method)?;
         }
-        let own = lock.cast::<RLock>().ok().map(|own| own.clone().unbind());
+        let own = Own::of(&lock);
         Ok(Self { raw: RawCondvar::new(self::name(name)), lock: lock.unbind(), own })
     }
 
@@ -72,7 +73,7 @@ impl Content {
         Python::attach(|python| {
             let own = Py::new(python, RLock::with(rules, None)).expect("memory for a lock");
             let lock = own.clone_ref(python).into_any();
-            Self { raw: RawCondvar::new(Name::NONE), lock, own: Some(own) }
+            Self { raw: RawCondvar::new(Name::NONE), lock, own: Some(Own::RLock(own)) }
         })
     }
 }
@@ -95,7 +96,7 @@ impl Condition {
 
     fn owned(&self, python: Python<'_>) -> PyResult<bool> {
         if let Some(own) = &self.own {
-            return Ok(own.get()._is_owned(python));
+            return Ok(own.may_be_held(python));
         }
         let lock = self.lock.bind(python);
         if let Some(is_owned) = lock.getattr_opt(intern!(python, "_is_owned"))? {
@@ -110,21 +111,7 @@ impl Condition {
     }
 
     fn letting_go(&self, python: Python<'_>) -> LettingGo {
-        let own = self.own.as_ref().map(|own| (own.clone_ref(python), own.get().owner(python)));
-        LettingGo { own, outcome: None }
-    }
-
-    /// Takes the lock again after a wait, as often as before.
-    fn restore(&self, python: Python<'_>, saved: Saved) -> PyResult<()> {
-        let lock = self.lock.bind(python);
-        match saved {
-            Saved::Count(count) => match &self.own {
-                Some(own) => own.get()._acquire_restore(python, count),
-                None => Ok(()),
-            },
-            Saved::State(state) => lock.call_method1(intern!(python, "_acquire_restore"), (state,)).map(drop),
-            Saved::Nothing => lock.call_method0(intern!(python, "acquire")).map(drop),
-        }
+        LettingGo::new(python, self.own.as_ref())
     }
 
     fn require_owned(&self, python: Python<'_>, what: &str) -> PyResult<()> {
@@ -132,84 +119,6 @@ impl Condition {
             return Ok(());
         }
         Err(PyRuntimeError::new_err(format!("cannot {what} on un-acquired lock")))
-    }
-}
-
-/// What takes a lock again as often as it was held.
-enum Saved {
-    /// So many times, a lock of ours.
-    Count(u64),
-    /// What `_release_save` gave.
-    State(Py<PyAny>),
-    /// Once.
-    Nothing,
-}
-
-/// Lets go of a condition's lock once its waiter is in line.
-struct LettingGo {
-    /// A lock of ours with who holds it: it needs no interpreter.
-    own: Option<(Py<RLock>, Owner)>,
-    outcome: Option<PyResult<Saved>>,
-}
-
-impl LettingGo {
-    fn let_go(&mut self, lock: &Py<PyAny>) -> bool {
-        let released = match &self.own {
-            Some((own, owner)) => match own.get().raw().release_all(*owner) {
-                Ok(count) => Ok(Saved::Count(count)),
-                Err(_) => Err(PyRuntimeError::new_err("cannot wait on un-acquired lock")),
-            },
-            None => Python::attach(|python| release_foreign(lock.bind(python))),
-        };
-        let done = released.is_ok();
-        self.outcome = Some(released);
-        done
-    }
-}
-
-fn release_foreign(lock: &Bound<'_, PyAny>) -> PyResult<Saved> {
-    let python = lock.py();
-    match lock.getattr_opt(intern!(python, "_release_save"))? {
-        Some(save) => Ok(Saved::State(save.call0()?.unbind())),
-        None => lock.call_method0(intern!(python, "release")).map(|_| Saved::Nothing),
-    }
-}
-
-fn locked(shared: &Mutex<LettingGo>) -> std::sync::MutexGuard<'_, LettingGo> {
-    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// A condition's lock that a waiting coroutine has let go of.
-#[pyclass(frozen, module = "oneloom._native")]
-pub struct SavedLock {
-    condition: Py<Condition>,
-    shared: Arc<Mutex<LettingGo>>,
-}
-
-#[pymethods]
-impl SavedLock {
-    /// An awaitable that takes the lock again, or None where there is nothing to take. May be asked again, where
-    /// the awaitable was cancelled. Raises what went wrong when the lock was let go of.
-    fn restore(&self, python: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let lock = self.condition.get().lock.bind(python);
-        let count = match &mut locked(&self.shared).outcome {
-            None => return Ok(None),
-            Some(Ok(Saved::Count(count))) => Some(*count),
-            Some(Ok(_)) => None,
-            failed => {
-                return match failed.take() {
-                    Some(Err(error)) => Err(error),
-                    _ => Ok(None),
-                };
-            }
-        };
-        let awaitable = match count {
-            Some(count) => {
-                Bound::new(python, RLock::_restore_later(lock.cast::<RLock>()?, count)?)?.into_any()
-            }
-            None => lock.call_method0(intern!(python, "acquire_async"))?,
-        };
-        Ok(Some(awaitable.unbind()))
     }
 }
 
@@ -245,19 +154,19 @@ impl Condition {
     /// Give the condition's lock back. RuntimeError as the lock's own `release` raises it.
     fn release(&self, python: Python<'_>) -> PyResult<()> {
         match &self.own {
-            Some(own) => own.get().release(python),
+            Some(Own::Lock(own)) => Lock::release(own.bind(python)),
+            Some(Own::RLock(own)) => own.get().release(python),
             None => self.lock.call_method0(python, intern!(python, "release")).map(drop),
         }
     }
 
     fn __enter__(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
-        match &self.own {
-            Some(own) => {
-                let taken = own.get().__enter__(python)?;
-                Ok(PyBool::new(python, taken).to_owned().into_any().unbind())
-            }
-            None => self.lock.call_method0(python, intern!(python, "__enter__")),
-        }
+        let taken = match &self.own {
+            Some(Own::Lock(own)) => own.get().__enter__(python)?,
+            Some(Own::RLock(own)) => own.get().__enter__(python)?,
+            None => return self.lock.call_method0(python, intern!(python, "__enter__")),
+        };
+        Ok(PyBool::new(python, taken).to_owned().into_any().unbind())
     }
 
     fn __exit__(
@@ -267,20 +176,20 @@ impl Condition {
         value: &Bound<'_, PyAny>,
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        let Some(own) = &self.own else {
-            return self.lock.call_method1(python, intern!(python, "__exit__"), (kind, value, traceback));
-        };
-        // A wait that a deadlock ended could not take the lock again, so there is nothing to give back.
-        let lost = value.is_instance_of::<DeadlockError>() && !own.get()._is_owned(python);
-        if !lost {
-            own.get().release(python)?;
+        match &self.own {
+            Some(Own::Lock(own)) => Lock::__exit__(own.bind(python), kind, value, traceback)?,
+            Some(Own::RLock(own)) => own.get().__exit__(python, kind, value, traceback)?,
+            None => {
+                let exit = intern!(python, "__exit__");
+                return self.lock.call_method1(python, exit, (kind, value, traceback));
+            }
         }
         Ok(python.None())
     }
 
     /// Let go of the lock, wait to be notified, and take the lock again; whether there was a notification.
     ///
-    /// Waits for at most `timeout` seconds (None: no limit). However it ends, the lock is held again, as often as
+    /// Waits for at most `timeout` seconds (None: no limit). However it ends, the lock is held again, as it was
     /// before; only where taking it again would never end, `DeadlockError` leaves it untaken. RuntimeError if the
     /// lock is not held.
     #[pyo3(signature = (timeout=None))]
@@ -301,9 +210,15 @@ impl Condition {
             None => waited.map(|notified| notified.is_some()),
             Some(Err(error)) => Err(error),
             Some(Ok(saved)) => {
-                let taken = self.restore(python, saved);
+                let taken = saved.restore(self.lock.bind(python));
                 // What ended the wait is told rather than what came of taking the lock again.
-                waited.and_then(|notified| taken.map(|()| notified.is_some()))
+                match (waited, taken) {
+                    (Err(error), Err(second)) => {
+                        error.set_context(python, Some(second));
+                        Err(error)
+                    }
+                    (waited, taken) => waited.and_then(|notified| taken.map(|()| notified.is_some())),
+                }
             }
         }
     }
@@ -389,7 +304,11 @@ impl Condition {
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         let Some(content) = self.0.get() else { return Ok(()) };
         visit.call(&content.lock)?;
-        content.own.as_ref().map_or(Ok(()), |own| visit.call(own))
+        match &content.own {
+            Some(Own::Lock(own)) => visit.call(own),
+            Some(Own::RLock(own)) => visit.call(own),
+            None => Ok(()),
+        }
     }
 }
 

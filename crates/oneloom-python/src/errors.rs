@@ -40,6 +40,16 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DeadlockWarning", python.get_type::<DeadlockWarning>())
 }
 
+/// Whether an exception that leaves a `with` is a `DeadlockError`, or was raised while there was one: then a wait
+/// inside may have been unable to take the lock again, and there may be nothing to give back.
+#[cold]
+pub fn comes_of_deadlock(value: &Bound<'_, PyAny>) -> bool {
+    const DEPTH: usize = 100;
+    std::iter::successors(Some(value.clone()), |value| value.getattr("__context__").ok())
+        .take(DEPTH)
+        .any(|value| value.is_instance_of::<DeadlockError>())
+}
+
 /// `class[item]`, for annotations.
 pub fn generic_alias(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let alias = class.py().import("types")?.getattr("GenericAlias")?;

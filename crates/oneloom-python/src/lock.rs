@@ -12,7 +12,8 @@ use pyo3::{
 
 use crate::arguments::{Timeout, Truth, lock_deadline, name};
 use crate::describe;
-use crate::environment::{notifying, wait};
+use crate::environment::{notifying, wait, wait_uninterrupted};
+use crate::errors;
 use crate::owner;
 use crate::port;
 use crate::report;
@@ -95,6 +96,26 @@ impl Lock {
         LockCall { owner: self.rules.owner(python), scoped: scoped && self.rules == Rules::Unified }
     }
 
+    /// Who calls, as far as this lock is concerned.
+    pub fn owner(&self, python: Python<'_>) -> Owner {
+        self.rules.owner(python)
+    }
+
+    /// An awaitable that takes the lock as `_release_save` gave it back, and then says so by `taken`.
+    pub fn restoring(
+        slf: &Bound<'_, Self>,
+        scoped: bool,
+        taken: impl Fn() + Send + 'static,
+    ) -> PyResult<Waiting> {
+        let python = slf.py();
+        let call = LockCall { owner: slf.get().owner(python), scoped };
+        let taken = move |()| {
+            taken();
+            true
+        };
+        Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, None, taken)
+    }
+
     #[cold]
     fn not_released(slf: &Bound<'_, Self>, error: ReleaseError) -> PyResult<()> {
         Err(PyRuntimeError::new_err(match error {
@@ -155,12 +176,16 @@ impl Lock {
     }
 
     #[inline]
-    fn __exit__(
+    pub fn __exit__(
         slf: &Bound<'_, Self>,
         _kind: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        let held = |lock: &Self| lock.raw.holder() == Some(lock.owner(slf.py()));
+        if !value.is_none() && errors::comes_of_deadlock(value) && !held(slf.get()) {
+            return Ok(());
+        }
         Self::release(slf)
     }
 
@@ -182,11 +207,11 @@ impl Lock {
     /// Releases what `async with` took.
     fn __aexit__(
         slf: &Bound<'_, Self>,
-        _kind: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
+        kind: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        Self::release(slf)?;
+        Self::__exit__(slf, kind, value, traceback)?;
         Done::awaitable(slf.py())
     }
 
@@ -194,6 +219,21 @@ impl Lock {
         let call = slf.get().call(slf.py(), scoped);
         let timeout = async_timeout(timeout)?;
         Waiting::yes_or_no(slf.py(), Held(slf.clone().unbind()), call, timeout, |()| true)
+    }
+
+    /// Gives the lock back; whether `with` had taken it, for `_acquire_restore`.
+    pub fn _release_save(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let (python, this) = (slf.py(), slf.get());
+        notifying(python, || this.raw.release_hold(|| this.owner(python)))
+            .or_else(|error| Self::not_released(slf, error).map(|()| false))
+    }
+
+    pub fn _acquire_restore(&self, python: Python<'_>, scoped: bool) -> PyResult<()> {
+        wait_uninterrupted(python, &self.raw, &mut LockCall { owner: self.owner(python), scoped })
+    }
+
+    fn _restore_later(slf: &Bound<'_, Self>, scoped: bool) -> PyResult<Waiting> {
+        Self::restoring(slf, scoped, || ())
     }
 
     fn _at_fork_reinit(&self) {

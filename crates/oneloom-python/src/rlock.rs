@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::arguments::{Timeout, Truth, lock_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait, wait_uninterrupted};
+use crate::errors;
 use crate::lock::{Rules, async_timeout};
 use crate::statistics::Statistics;
 use crate::waiting::{Done, Held, Holds, Waiting};
@@ -48,6 +49,21 @@ impl RLock {
     #[inline]
     pub fn owner(&self, python: Python<'_>) -> Owner {
         self.rules.owner(python)
+    }
+
+    /// An awaitable that takes the lock as often as `_release_save` gave it back, and then says so by `taken`.
+    pub fn restoring(
+        slf: &Bound<'_, Self>,
+        count: u64,
+        taken: impl Fn() + Send + 'static,
+    ) -> PyResult<Waiting> {
+        let python = slf.py();
+        let call = ReentrantLockCall { owner: slf.get().owner(python), count };
+        let taken = move |()| {
+            taken();
+            true
+        };
+        Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, None, taken)
     }
 }
 
@@ -103,13 +119,16 @@ impl RLock {
     }
 
     #[inline]
-    fn __exit__(
+    pub fn __exit__(
         &self,
         python: Python<'_>,
         _kind: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        if !value.is_none() && errors::comes_of_deadlock(value) && !self._is_owned(python) {
+            return Ok(());
+        }
         self.release(python)
     }
 
@@ -132,11 +151,11 @@ impl RLock {
     /// Releases what `async with` took.
     fn __aexit__(
         slf: &Bound<'_, Self>,
-        _kind: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
+        kind: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        slf.get().release(slf.py())?;
+        slf.get().__exit__(slf.py(), kind, value, traceback)?;
         Done::awaitable(slf.py())
     }
 
@@ -145,13 +164,6 @@ impl RLock {
         let python = slf.py();
         let call = ReentrantLockCall::new(slf.get().owner(python));
         Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, async_timeout(timeout)?, |()| true)
-    }
-
-    /// An awaitable that takes the lock as often as `_release_save` gave it back.
-    pub fn _restore_later(slf: &Bound<'_, Self>, count: u64) -> PyResult<Waiting> {
-        let python = slf.py();
-        let call = ReentrantLockCall { owner: slf.get().owner(python), count };
-        Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, None, |()| true)
     }
 
     pub fn _is_owned(&self, python: Python<'_>) -> bool {
@@ -170,6 +182,10 @@ impl RLock {
     pub fn _acquire_restore(&self, python: Python<'_>, count: u64) -> PyResult<()> {
         let mut call = ReentrantLockCall { owner: self.owner(python), count };
         wait_uninterrupted(python, &self.raw, &mut call)
+    }
+
+    fn _restore_later(slf: &Bound<'_, Self>, count: u64) -> PyResult<Waiting> {
+        Self::restoring(slf, count, || ())
     }
 
     fn _at_fork_reinit(&self) {

@@ -101,6 +101,15 @@ impl RawMutex {
     /// [`ReleaseError`], and nothing has changed.
     #[inline]
     pub fn release(&self, by: impl FnOnce() -> Owner) -> Result<(), ReleaseError> {
+        self.release_hold(by).map(drop)
+    }
+
+    /// Releases the mutex and says whether the hold had a scope, for a [`LockCall`] that takes it again.
+    ///
+    /// # Errors
+    /// [`ReleaseError`], and nothing has changed.
+    #[inline]
+    pub fn release_hold(&self, by: impl FnOnce() -> Owner) -> Result<bool, ReleaseError> {
         let state = self.state.load(Ordering::Relaxed);
         if state & LOCKED == 0 {
             return Err(ReleaseError::NotHeld);
@@ -114,9 +123,9 @@ impl RawMutex {
         if state & PARKED == 0
             && self.state.compare_exchange(state, 0, Ordering::Release, Ordering::Relaxed).is_ok()
         {
-            return Ok(());
+            return Ok(state & SCOPED != 0);
         }
-        self.release_to_line(state & !PARKED)
+        self.release_to_line(state & !PARKED).map(|()| state & SCOPED != 0)
     }
 
     #[cold]
@@ -151,6 +160,11 @@ impl RawMutex {
                 Err(now) => state = now,
             }
         }
+    }
+
+    /// Whether `owner` holds it, as far as that can be said: a hold without a scope is anybody's.
+    pub fn may_be_held_by(&self, owner: Owner) -> bool {
+        self.hold().is_some_and(|hold| !hold.certain || hold.owner == owner)
     }
 
     /// Frees what was handed over to `owner`, who does not want it. A hold without a scope may have been
