@@ -1,5 +1,6 @@
 # What one can do here. `make` lists the targets; `make demo` and `make test` do all their set-up themselves, in .venv
-# and target/, and need no more than Rust, a C compiler, CPython 3.11 or newer and the network.
+# and target/, and need no more than Rust, a C compiler, CPython 3.11 or newer (for `make test` with its own tests, the
+# package `test`) and the network.
 
 PYTHON ?=# the interpreter to build for; if none is given, the one that VENV was made from, at first python3
 VENV ?= .venv# made anew when PYTHON is another interpreter than the one it was made from

@@ -26,6 +26,9 @@ STRESS = float(os.environ.get("ONELOOM_STRESS", "1"))
 
 _terminal = None
 
+# What tests have to say at the end of the run: figures that are no failure.
+totals: list[str] = []
+
 
 def pytest_configure(config):
     global _terminal
@@ -34,6 +37,11 @@ def pytest_configure(config):
     # A run in the background may have Ctrl-C ignored, and the programs that it starts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "deadline(seconds): how long this test may take before the run is ended")
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in totals:
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)

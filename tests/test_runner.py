@@ -63,6 +63,7 @@ TABLE = [
     ["-c", "def fail():\n    1 / 0\n\nfail()"],
     ["-c", "def fail(:"],
     ["-c", "import sys; sys.exit('gone')"],
+    ["-c", "from oneloom import asyncio, queue, threading; print(asyncio.run(asyncio.sleep(0, 'slept')))"],
     ["there_is_no_such_file.py"],
     ["runner"],
 ]

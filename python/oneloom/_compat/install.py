@@ -11,6 +11,8 @@ import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from oneloom._compat.mirror import is_complete
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,9 +53,13 @@ def _adopt_main_thread() -> None:
         main.__class__ = type(kind.__name__, (kind, threading.Thread), {"__module__": kind.__module__})
 
 
-def _replace(name: str) -> None:
-    original = _originals[name] = sys.modules[name]
+def _replace(imported: str) -> None:
+    """Put a drop-in into its namesake's place; called after the import of either."""
+    name = imported.removeprefix("oneloom.")
     replacement = importlib.import_module(f"oneloom.{name}")
+    if not is_complete(f"oneloom.{name}") or sys.modules[name] is replacement:
+        return  # It imports its namesake right now and comes here itself; or it has been here.
+    original = _originals[name] = sys.modules[name]
     if hasattr(original, "__path__"):
         # For submodules that nobody has imported yet, `asyncio.__main__` among them.
         replacement.__path__ = [*replacement.__path__, *original.__path__]
@@ -94,6 +100,7 @@ def _import_original(
 
 _AFTER_IMPORT: dict[str, Callable[[str], None]] = {
     **dict.fromkeys(REPLACED, _replace),
+    **dict.fromkeys((f"oneloom.{name}" for name in REPLACED), _replace),
     "multiprocessing.util": _reach_children,
 }
 

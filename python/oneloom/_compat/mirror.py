@@ -50,6 +50,11 @@ _originals: dict[str, ModuleType] = {}
 _overwritten: dict[tuple[ModuleType, str], list[Any]] = {}
 
 
+def is_complete(name: str) -> bool:
+    """Whether the module of this name has come as far as `mirror`."""
+    return name in _originals
+
+
 def mirror(name: str, original: ModuleType) -> None:
     """Let the module of this name, which is complete by now, pass everything else on to `original`."""
     _originals[name] = original
