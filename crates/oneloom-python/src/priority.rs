@@ -17,12 +17,14 @@ use crate::environment::{notifying, wait};
 use crate::errors;
 use crate::owner;
 use crate::queue::{Figures, Flavour, Item, Queue, get_result, put_result};
-use crate::waiting::Waiting;
+use crate::waiting::{Visible, Waiting};
 
 type Raw = RawPriorityQueue<Item>;
 
 /// The flow inside a shared priority queue.
 struct Flow(Arc<Raw>);
+
+impl Visible for Flow {}
 
 // SAFETY: the flow stands inside what the Arc keeps where it is.
 unsafe impl Handle for Flow {
