@@ -14,12 +14,14 @@ from typing_extensions import disjoint_base
 __all__ = [
     "Barrier", "BoundedSemaphore", "Completion", "Condition", "DeadlockError", "DeadlockWarning",
     "DropInCondition", "DropInLock", "DropInRLock", "Event", "LifoQueue", "Lock", "PriorityQueue", "Queue",
-    "QueueStatistics", "RLock", "Semaphore", "ShutDown", "SimpleQueue", "Statistics", "Waiting", "_after_fork",
-    "_at_exit", "_dump_on_signal", "_policy", "_waits",
+    "QueueStatistics", "RLock", "Semaphore", "ShutDown", "SimpleQueue", "Statistics", "Waiting", "__version__",
+    "_after_fork", "_at_exit", "_dump_on_signal", "_policy", "_waits",
 ]
 
 if sys.version_info < (3, 13):
     __all__ += ["_drop_in_lock"]
+
+__version__: str
 
 _T = TypeVar("_T")
 

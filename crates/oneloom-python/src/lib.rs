@@ -57,6 +57,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     lock::register(module)?;
     module.add("DropInRLock", python.get_type::<rlock::DropInRLock>())?;
     module.add("DropInCondition", python.get_type::<condition::DropInCondition>())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
     report::register(module)?;
     signal::register(module)?;
