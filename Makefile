@@ -108,7 +108,7 @@ $(VENV)/.build-tools: $(VENV)/.interpreter requirements-dev.txt
 	@touch $@
 
 $(VENV)/.test-tools: $(VENV)/.build-tools
-	$(PIP) pytest mypy uvloop janus culsans
+	$(PIP) pytest pytest-timeout pytest-xdist mypy uvloop janus culsans
 	@touch $@
 
 $(VENV)/.bench-tools: $(VENV)/.test-tools

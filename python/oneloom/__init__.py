@@ -11,6 +11,8 @@ Every class here serves threads and the coroutines of any number of asyncio loop
 >>> for job in jobs:
 ...     print(job)
 page 1
+
+For pytest, which would rewrite the assertions of a package that brings a plugin: PYTEST_DONT_REWRITE
 """
 
 import os as _os
@@ -35,7 +37,6 @@ from oneloom._native import (
     Semaphore,
     SimpleQueue,
 )
-from oneloom._compat import standard_queue as _standard_queue
 from oneloom._report import dump, dump_on_signal
 from oneloom._run_main import run
 from oneloom._thread import Thread
@@ -62,5 +63,4 @@ __all__ = [
 ]
 
 _coroutines.attach()
-_standard_queue.attach()
 _os.register_at_fork(after_in_child=_native._after_fork)

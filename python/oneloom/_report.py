@@ -17,6 +17,7 @@ from oneloom import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, FrameType
     from typing import IO, Any
 
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
     _Place = tuple[str, int, str]
     _Wait = tuple[_Party, str, str | None, int, _Party | None, str, int, bool]
 
-_HERE = os.path.dirname(__file__) + os.sep
+# Is told the text of every report besides.
+listener: Callable[[str], object] | None = None
+
+# How the names of files begin whose frames are left out. Our own say nothing about the program; threading's and runpy's
+# are the same under every one.
+uninteresting: tuple[str, ...] = (os.path.dirname(__file__) + os.sep, threading.__file__, "<frozen runpy>")
 _DEPTH = 6
-_SAME_FOR_ALL = (threading.__file__, "<frozen runpy>")
 
 _HEADS = {
     "certain": "these wait for each other, and nothing else can help:",
@@ -78,7 +83,11 @@ def _lines_of(wait: _Wait) -> list[str]:
         line = f"  {name_of(who)} waits for {thing}, held by {name_of(other)}"
     else:
         line = f"  {name_of(who)} waits for {thing}"
-    return [line, *(f'    File "{file}", line {number}, in {name}' for file, number, name in _places(who))]
+    return [line, *_lines_of_places(who)]
+
+
+def _lines_of_places(who: _Party) -> list[str]:
+    return [f'    File "{file}", line {number}, in {name}' for file, number, name in _places(who)]
 
 
 def _places(party: _Party) -> list[_Place]:
@@ -112,8 +121,7 @@ def _from_coroutine(coroutine: Any) -> list[_Place]:
 
 
 def _add(places: list[_Place], code: CodeType, line: int | None) -> None:
-    # Our own frames say nothing about the program; threading's and runpy's are the same under every one.
-    if not code.co_filename.startswith(_HERE) and code.co_filename not in _SAME_FOR_ALL:
+    if not code.co_filename.startswith(uninteresting):
         places.append((code.co_filename, line or 0, code.co_name))
 
 
@@ -123,10 +131,13 @@ def warn(title: str, certainty: str, waits: list[_Wait]) -> None:
 
     places = _places(waits[0][0]) if waits else []
     file, number, _ = places[-1] if places else ("oneloom", 0, "")
-    message = _native.DeadlockWarning(describe(title, certainty, waits))
+    text = describe(title, certainty, waits)
+    message = _native.DeadlockWarning(text)
     # Past the filters: setting them for a moment is not safe while other threads warn too. No source line
     # (that is, an empty one): the report shows where each participant stands.
     warnings.showwarning(message, _native.DeadlockWarning, file, number, line="")
+    if listener is not None:
+        listener(text)
 
 
 def has_signal_handlers() -> bool:
@@ -136,15 +147,18 @@ def has_signal_handlers() -> bool:
             handler = _signal.getsignal(number)
         except ValueError:
             continue
-        if callable(handler) and handler is not _signal.default_int_handler and not _is_runners(handler):
+        if callable(handler) and handler is not _signal.default_int_handler and not _releases_nothing(handler):
             return True
     return False
 
 
-def _is_runners(handler: Any) -> bool:
+def _releases_nothing(handler: Any) -> bool:
     # asyncio.Runner's own handler of Ctrl-C only cancels its main task, on its loop, which stands still here.
     function = getattr(handler, "func", None)
-    return getattr(function, "__qualname__", "") == "Runner._on_sigint"
+    if getattr(function, "__qualname__", "") == "Runner._on_sigint":
+        return True
+    # Our pytest plugin's only ends a wait whose time is over anyway.
+    return str(getattr(handler, "__module__", "")).startswith("pytest_oneloom.")
 
 
 def dump(file: IO[str] | None = None) -> None:
@@ -164,6 +178,23 @@ def dump(file: IO[str] | None = None) -> None:
         limit = ", with a timeout" if wait[7] else ""
         lines += [f"{head} (for {seconds:.1f} s{limit})", *places]
     print("\n".join(lines), file=file, flush=True)
+
+
+def elsewhere() -> str:
+    """Where the threads stand that wait for nothing in oneloom, and the tasks of the calling thread's event loop."""
+    waiting = [party for who, *_ in _native._waits() for party in (who[1], who[3])]
+    parties: list[_Party] = []
+    for thread in threading.enumerate():
+        if thread.ident not in waiting and thread is not threading.current_thread():
+            parties.append(("thread", thread.ident, 0, None))
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and (loop := asyncio._get_running_loop()) is not None:
+        tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+        parties += [("task", task, 0, None) for task in tasks if task not in waiting]
+    lines = ["elsewhere:"] if parties else []
+    for party in parties:
+        lines += [f"  {name_of(party)}", *_lines_of_places(party)]
+    return "\n".join(lines)
 
 
 def dump_on_signal(signal: int) -> None:

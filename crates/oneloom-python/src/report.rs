@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oneloom_wait::graph::{self, Certainty, Deadlock, Edge, Step};
 use oneloom_wait::owner::{Kind, Owner, flag, registry};
+use oneloom_wait::quiescence;
 use oneloom_wait::wait::Judgement;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -31,7 +32,8 @@ static QUIET_REPORTED: AtomicBool = AtomicBool::new(false);
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_policy, module)?)?;
     module.add_function(wrap_pyfunction!(_waits, module)?)?;
-    module.add_function(wrap_pyfunction!(_at_exit, module)?)
+    module.add_function(wrap_pyfunction!(_at_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(_own_thread, module)?)
 }
 
 /// Sets both policies (0 raise, 1 warn, 2 off) and returns what they were.
@@ -44,6 +46,12 @@ fn _policy(cycles: u8, tasks: u8) -> (u8, u8) {
 #[pyfunction]
 fn _at_exit() {
     AT_EXIT.store(true, Ordering::Relaxed);
+}
+
+/// Says that the calling thread is one of oneloom's own, whatever it runs: it never ends anybody's wait by itself.
+#[pyfunction]
+fn _own_thread() {
+    quiescence::register_own_thread();
 }
 
 /// Everybody who waits, as facts.

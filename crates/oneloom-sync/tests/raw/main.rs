@@ -7,7 +7,6 @@ mod barrier;
 mod condvar;
 mod event;
 mod graph;
-mod handover;
 mod harness;
 mod mixed;
 mod once;
