@@ -139,7 +139,7 @@ async def test_condition_that_nobody_was_notified_on_wakes_nobody_when_a_waiter_
 
 
 @run
-async def test_getter_that_was_overtaken_keeps_its_place():
+async def test_getter_that_was_overtaken_waits_anew_as_asyncio_has_it():
     queue, got = asyncio.Queue(), []
 
     async def get(name):
@@ -153,7 +153,7 @@ async def test_getter_that_was_overtaken_keeps_its_place():
     queue.put_nowait(2)
     queue.put_nowait(3)
     await asyncio.gather(*tasks)
-    assert got == [("first", 2), ("second", 3)]
+    assert got == [("second", 2), ("first", 3)]
 
 
 def test_queue_loses_nothing_to_cancelled_getters_and_putters(seed):

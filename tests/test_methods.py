@@ -82,10 +82,11 @@ class Method:
     orphan_help: str | None = None
     may_answer: bool = False  # ... and so the call may raise DeadlockError there
     in_loop: bool = False  # the subject belongs to one loop, and `help` must run there
+    variant: str = ""  # what tells it from another row for the same method
 
     @property
     def id(self):
-        return f"{self.owner.removeprefix('oneloom.')}.{self.name}"
+        return f"{self.owner.removeprefix('oneloom.')}.{self.name}{self.variant and '-'}{self.variant}"
 
     def call_with(self, timeout=None):
         return self.call.replace("TIMEOUT", "" if timeout is None else f"timeout={timeout}")
@@ -141,17 +142,20 @@ def barrier_rows(owner):
     yield Method(owner, "wait_async", call="await subject.wait_async(TIMEOUT)", is_async=True, **common)
 
 
-def queue_rows(owner, bounded=True):
-    empty = {"setup": f"subject = {owner}()", "help": "subject.put(1)"}
+def queue_rows(owner, bounded=True, handed_over=False):
+    # Using the mutex makes a queue follow the standard library's algorithm.
+    make, variant = (f"subject = {owner}(1); subject.mutex", "handed over") if handed_over else (f"subject = {owner}(1)", "")
+    make = make if bounded else f"subject = {owner}()"
+    empty = {"setup": make, "help": "subject.put(1)", "variant": variant}
     yield Method(owner, "get", call="subject.get(TIMEOUT)", **empty)
     yield Method(owner, "__next__", call="next(iter(subject))", **empty)
     yield Method(owner, "get_async", call="await subject.get_async(TIMEOUT)", is_async=True, **empty)
     yield Method(owner, "__anext__", call="await anext(aiter(subject))", is_async=True, **empty)
     if bounded:
-        full = {"setup": f"subject = {owner}(1); subject.put(0)", "help": "subject.get()"}
+        full = {"setup": f"{make}; subject.put(0)", "help": "subject.get()", "variant": variant}
         yield Method(owner, "put", call="subject.put(1, TIMEOUT)", **full)
         yield Method(owner, "put_async", call="await subject.put_async(1, TIMEOUT)", is_async=True, **full)
-        undone = {"setup": f"subject = {owner}(); subject.put(0)", "help": "subject.task_done()"}
+        undone = {"setup": f"{make}; subject.put(0)", "help": "subject.task_done()", "variant": variant}
         yield Method(owner, "join", call="subject.join()", **undone)
         yield Method(owner, "join_async", call="await subject.join_async(TIMEOUT)", is_async=True, **undone)
 
@@ -205,6 +209,7 @@ def unified_rows():
     yield from barrier_rows("oneloom.Barrier")
     for kind in ("Queue", "LifoQueue", "PriorityQueue"):
         yield from queue_rows(f"oneloom.{kind}")
+    yield from queue_rows("oneloom.Queue", handed_over=True)
     yield from queue_rows("oneloom.SimpleQueue", bounded=False)
     yield from thread_rows("oneloom.Thread")
 

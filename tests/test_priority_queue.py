@@ -56,6 +56,31 @@ def test_items_come_out_in_order_and_equal_ones_are_all_kept(items, seed):
     assert [items.get() for _ in values] == sorted(values)
 
 
+def test_equal_items_come_out_in_the_order_of_the_standard_library(items, seed):
+    rng = random.Random(seed)
+    standard = standard_queue.PriorityQueue()
+    compared = {items: [], standard: []}
+
+    class Ranked:
+        """One of many with the same rank; tells with whom it is compared."""
+
+        def __init__(self, told, rank, number):
+            self.told, self.rank, self.number = told, rank, number
+
+        def __lt__(self, other):
+            self.told.append((self.number, other.number))
+            return self.rank < other.rank
+
+    for number in range(2000):
+        rank, puts = rng.randrange(4), standard.empty() or rng.random() < 0.6
+        for each, told in compared.items():
+            if puts:
+                each.put(Ranked(told, rank, number))
+            else:
+                told.append(each.get().number)
+    assert compared[items] == compared[standard]
+
+
 def test_a_put_whose_comparison_raises_puts_nothing(items):
     for value in (5, 1, 3):
         items.put(Item(value))

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from oneloom import _native
+
 PROGRAMS = Path(__file__).parent / "runner"
 DEADLINE = 60.0
 
@@ -64,6 +66,8 @@ TABLE = [
     ["-c", "def fail(:"],
     ["-c", "import sys; sys.exit('gone')"],
     ["-c", "from oneloom import asyncio, queue, threading; print(asyncio.run(asyncio.sleep(0, 'slept')))"],
+    ["-cimport sys; print(sys.argv)", "y"],
+    ["-c", "print('\udcff')"],
     ["there_is_no_such_file.py"],
     ["runner"],
 ]
@@ -154,7 +158,17 @@ def test_source_is_compiled_as_by_plain_python(name, tmp_path):
     compare(["program.py"], where=tmp_path)
 
 
-@pytest.mark.parametrize("source", [b"import sys\nprint(sys.argv, __name__)\n1 / 0\n", b"print(input())\n", b"def f(:\n"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"import sys\nprint(sys.argv, __name__)\n1 / 0\n",
+        b"print(input())\n",
+        b"def f(:\n",
+        b"print(1)\n\0\n",
+        b"print('\xe4')\n",
+        b"",
+    ],
+)
 def test_program_from_standard_input(source):
     compare(["-", "an argument"], stdin=source)
 
@@ -184,6 +198,17 @@ def test_compiled_program(tmp_path):
 @pytest.mark.parametrize("program", ["warned.py", "identity.py", "failure.py"])
 def test_interpreter_options_keep_their_meaning(options, program):
     compare([program], options=options)
+
+
+@pytest.mark.parametrize("arguments", [["identity.py"], ["failure.py"], ["ending.py", "three"], ["-c", "x = 1"]], ids=" ".join)
+def test_interpreter_that_stays_for_inspection_shows_what_the_program_left(arguments):
+    compare(arguments, options=["-i"], stdin=b"print(__name__, sorted(globals()))\nimport sys\nsys.last_value\n")
+
+
+def test_safe_path_is_kept_safe(tmp_path):
+    (tmp_path / "__main__.py").write_text("import sys; print(sys.path[0])")
+    for arguments in (["identity.py"], [str(tmp_path)], ["-c", "import sys; print(sys.path[0])"]):
+        compare(arguments, options=["-P"])
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -223,6 +248,18 @@ def test_help_explains_the_runner(arguments):
     status, out, errors = run(["-m", "oneloom", *arguments])
     assert (status, errors) == (0, b"")
     assert b"python -m oneloom PROGRAM" in out
+
+
+def test_processes_that_the_program_starts_by_subprocess_are_plain_python_s():
+    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import threading; print(threading)'])"
+    status, out, errors = run(["-m", "oneloom", "-c", program])
+    assert (status, errors) == (0, b"") and b"<module 'threading' from" in out
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"]])
+def test_version(arguments):
+    version = f"oneloom {_native.__version__} on Python {sys.version.split()[0]}\n"
+    assert run(["-m", "oneloom", *arguments]) == (0, version.encode(), b"")
 
 
 @pytest.mark.parametrize("arguments", [[], ["-m"], ["-c"], ["--nonsense"]])

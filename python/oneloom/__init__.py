@@ -37,6 +37,7 @@ from oneloom._native import (
     Semaphore,
     SimpleQueue,
 )
+from oneloom._compat import standard_queue as _standard_queue
 from oneloom._report import dump, dump_on_signal
 from oneloom._run_main import run
 from oneloom._thread import Thread
@@ -63,4 +64,5 @@ __all__ = [
 ]
 
 _coroutines.attach()
+_standard_queue.attach()
 _os.register_at_fork(after_in_child=_native._after_fork)

@@ -1,10 +1,13 @@
 """The coroutine halves of the classes: real `async def` functions, attached to the native classes at import.
 
-Each tries natively first and awaits only where it must wait. Written in Python because `create_task` takes nothing
+Each tries natively first and awaits only where it must wait. What a queue does not answer natively goes on where the
+queue was handed over to. Written in Python because `create_task` takes nothing
 less than a coroutine, and because a coroutine costs less than a native awaitable.
 """
 
 from __future__ import annotations
+
+from time import monotonic
 
 from oneloom import _native
 from oneloom._native import Waiting as _NOT_NOW  # Stands for "not at once" among items, being none itself.
@@ -38,8 +41,11 @@ async def _put_async(self: Any, item: Any, timeout: float | None = None) -> None
 
     Cancelled or timed out, it has put nothing. RuntimeError where no asyncio loop runs.
     """
-    if not self._put_now(item):
-        await self._put_later(item, timeout)
+    if self._put_now(item):
+        return
+    begun = None if timeout is None else monotonic()
+    if await self._put_later(item, timeout) is _NOT_NOW:
+        await self._standard.put_async(self, item, _left(timeout, begun))
 
 
 async def _get_async(self: Any, timeout: float | None = None) -> Any:
@@ -48,13 +54,27 @@ async def _get_async(self: Any, timeout: float | None = None) -> Any:
     Cancelled or timed out, it has taken nothing. RuntimeError where no asyncio loop runs.
     """
     item = self._get_now()
-    return await self._get_later(timeout) if item is _NOT_NOW else item
+    if item is not _NOT_NOW:
+        return item
+    begun = None if timeout is None else monotonic()
+    item = await self._get_later(timeout)
+    if item is not _NOT_NOW:
+        return item
+    return await self._standard.get_async(self, _left(timeout, begun))
 
 
 async def _join_async(self: _native.Queue[Any], timeout: float | None = None) -> bool | None:
     """Wait in a coroutine until every item was reported done; with `timeout` seconds, whether it was."""
-    done = await self._join_later(timeout)
+    begun = None if timeout is None else monotonic()
+    done: Any = await self._join_later(timeout)
+    if done is _NOT_NOW:
+        done = await self._standard.join_async(_left(timeout, begun))
     return None if timeout is None else done
+
+
+def _left(timeout: float | None, begun: float | None) -> float | None:
+    """How much is left of a timeout that began then."""
+    return None if timeout is None or begun is None else max(0.0, timeout - (monotonic() - begun))
 
 
 def _aiter(self: Any) -> Any:
@@ -124,8 +144,6 @@ async def _take_again(saved: Any) -> None:
 
 def _wait_for(self: _native.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
     """Wait until `predicate()` is true, for at most `timeout` seconds; return its last value."""
-    from time import monotonic
-
     end = None if timeout is None else monotonic() + timeout
     value = predicate()
     while not value:
@@ -139,8 +157,6 @@ def _wait_for(self: _native.Condition, predicate: Callable[[], Any], timeout: fl
 
 async def _wait_for_async(self: _native.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
     """Wait in a coroutine until `predicate()` is true, for at most `timeout` seconds; return its last value."""
-    from time import monotonic
-
     end = None if timeout is None else monotonic() + timeout
     value = predicate()
     while not value:

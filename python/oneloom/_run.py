@@ -14,6 +14,7 @@ from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFil
 from importlib.util import decode_source
 from types import ModuleType
 
+from oneloom import _native
 from oneloom._compat.install import install
 
 TYPE_CHECKING = False
@@ -25,10 +26,12 @@ USAGE = """\
 usage: python -m oneloom PROGRAM [ARGUMENT ...]
        python -m oneloom -m MODULE [ARGUMENT ...]
        python -m oneloom -c COMMAND [ARGUMENT ...]
+       python -m oneloom --help | --version
 
 Runs a Python program as `python` does, with oneloom's modules in the place of threading, queue and asyncio's locks
 and queues. PROGRAM is a file, a directory or zip file with a __main__.py, or - for standard input.
-Processes that the program starts by multiprocessing run on them too.
+Processes that the program starts by multiprocessing run on them too; those it starts by other means, as by
+subprocess, are plain Python's. Options of Python's own go before -m oneloom: python -X dev -m oneloom PROGRAM.
 
 ONELOOM_DEADLOCK=raise|warn|off says what a deadlock does (raise, unless it says otherwise).
 """
@@ -40,10 +43,10 @@ def main() -> None:
     install()
     try:
         how(arguments)
-    except SystemExit:
-        raise
     except BaseException as error:
-        _show_without_runner(error)
+        # Under -i, `sys.exit` is shown like any error.
+        if sys.flags.inspect or not isinstance(error, SystemExit):
+            _show_without_runner(error)
         raise
 
 
@@ -52,14 +55,17 @@ def _understand(arguments: list[str]) -> tuple[Any, list[str]]:
         case ["-h" | "--help", *_]:
             print(USAGE, end="")
             sys.exit()
+        case ["-V" | "--version", *_]:
+            print(f"oneloom {_native.__version__} on Python {sys.version.partition(' ')[0]}")
+            sys.exit()
         case ["-m", _, *_]:
             return _run_module, arguments
         case ["-c", _, *_]:
             return _run_command, arguments
         case ["-", *_]:
             return _run_standard_input, arguments
-        case [option, *_] if option.startswith("-m") and option != "-m":
-            return _run_module, ["-m", option[2:], *arguments[1:]]
+        case [option, *rest] if option.startswith(("-m", "-c")) and len(option) > 2:
+            return _understand([option[:2], option[2:], *rest])
         case [option, *_] if option.startswith("-"):
             print(f"python -m oneloom: unknown or incomplete option {option}\n\n{USAGE}", end="", file=sys.stderr)
             sys.exit(2)
@@ -81,7 +87,11 @@ def _run_command(arguments: list[str]) -> None:
     sys.argv[:] = ["-c", *rest]
     _set_path("")
     module = _new_main(BuiltinImporter)
-    code = compile(command, "<string>", "exec", dont_inherit=True)
+    try:
+        code = compile(command, "<string>", "exec", dont_inherit=True)
+    except UnicodeEncodeError:
+        print("Unable to decode the command from the command line:", file=sys.stderr)
+        raise
     if sys.version_info >= (3, 13):
         # Since then, tracebacks quote the command.
         import linecache
@@ -94,8 +104,8 @@ def _run_command(arguments: list[str]) -> None:
 def _run_standard_input(arguments: list[str]) -> None:
     sys.argv[:] = arguments
     _set_path("")
-    module = _new_main(BuiltinImporter)
-    _run_code(module, "<stdin>", compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True))
+    source = sys.stdin.buffer.read()
+    _run_code(_new_main(BuiltinImporter), "<stdin>", _compile(source, "<stdin>"))
 
 
 def _run_program(arguments: list[str]) -> None:
@@ -118,16 +128,26 @@ def _run_program(arguments: list[str]) -> None:
     _set_path(os.path.dirname(os.path.realpath(path)))
     if path.endswith(".pyc"):
         loader = SourcelessFileLoader("__main__", path)
-        _run_code(_new_main(loader), path, loader.get_code("__main__"))
+        code = loader.get_code("__main__")
+        assert code is not None
+        _run_code(_new_main(loader), path, code)
     else:
         module = _new_main(SourceFileLoader("__main__", path))
-        try:
-            code = compile(source, path, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError):
-            if not _is_text(source):
-                _leave_to_python()
-            raise
-        _run_code(module, path, code)
+        _run_code(module, path, _compile(source, path))
+
+
+def _compile(source: bytes, path: str) -> CodeType:
+    try:
+        return compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        if not _is_text(source):
+            if path == "<stdin>":
+                with open(os.memfd_create(path), "wb") as again:
+                    again.write(source)
+                    again.seek(0)
+                    os.dup2(again.fileno(), 0)
+            _leave_to_python()
+        raise
 
 
 def _is_text(source: bytes) -> bool:
@@ -175,8 +195,7 @@ def _set_path(entry: str, always: bool = False) -> None:
         sys.path.insert(0, entry)
 
 
-def _run_code(module: ModuleType, path: str, code: CodeType | None) -> None:
-    assert code is not None
+def _run_code(module: ModuleType, path: str, code: CodeType) -> None:
     namespace = vars(module)
     namespace["__file__"] = path
     namespace["__cached__"] = None

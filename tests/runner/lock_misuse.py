@@ -7,13 +7,16 @@ def attempt(label, call):
     try:
         print(label, call())
     except Exception as error:
-        # After the standard text oneloom may go on to say more.
-        text = str(error).partition(":")[0].partition(",")[0]
-        print(label, type(error).__module__, type(error).__name__, text)
+        print(label, type(error).__module__, type(error).__name__, error)
 
 
 attempt("lock", threading.Lock().release)
 attempt("rlock", threading.RLock().release)
+rlock = threading.RLock()
+thread = threading.Thread(target=rlock.acquire)
+thread.start()
+thread.join()
+attempt("somebody else's rlock", rlock.release)
 attempt("bounded", threading.BoundedSemaphore().release)
 attempt("semaphore", lambda: threading.Semaphore(-1))
 attempt("notify", threading.Condition().notify)

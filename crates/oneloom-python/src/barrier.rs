@@ -134,21 +134,19 @@ impl Barrier {
 
     fn _wait_later(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<Waiting> {
         let this = slf.get();
-        let barrier = slf.clone().unbind();
-        let finish = move |python: Python<'_>, arrived| {
-            let index = barrier.get().passed(python, arrived)?;
+        let finish = |python: Python<'_>, barrier: &Held<Self>, arrived| {
+            let index = barrier.0.get().passed(python, arrived)?;
             Ok(index.into_pyobject(python)?.into_any().unbind())
         };
         // A cancelled task has merely not arrived, as in asyncio; one whose time is over breaks the barrier, as
         // in threading.
         let mut call = ArriveCall::new(this.action.is_some());
         call.breaks = false;
-        let barrier = slf.clone().unbind();
-        let late = move |python: Python<'_>| {
-            notifying(python, || barrier.get().raw.abort());
+        let late = |python: Python<'_>, barrier: &Held<Self>| {
+            notifying(python, || barrier.0.get().raw.abort());
             Err(broken(python))
         };
-        Waiting::new(slf.py(), Held(slf.clone().unbind()), call, timeout.or(this.timeout), finish, late)
+        Waiting::around(slf.py(), Held(slf.clone().unbind()), call, timeout.or(this.timeout), finish, late)
     }
 
     fn _require_loop(&self, python: Python<'_>) -> PyResult<()> {

@@ -111,7 +111,7 @@ impl Condition {
     }
 
     fn letting_go(&self, python: Python<'_>) -> LettingGo {
-        LettingGo::new(python, self.own.as_ref())
+        LettingGo::new(python, &self.lock, self.own.as_ref())
     }
 
     fn require_owned(&self, python: Python<'_>, what: &str) -> PyResult<()> {
@@ -199,10 +199,10 @@ impl Condition {
         let deadline = lenient_deadline(timeout);
         let waited = if deadline.remaining().is_some_and(|left| left.is_zero()) {
             // Somebody else is to have the lock for a moment all the same.
-            letting_go.let_go(&self.lock);
+            letting_go.let_go();
             Ok(None)
         } else {
-            let mut call = NotifiedCall::new(|| letting_go.let_go(&self.lock));
+            let mut call = NotifiedCall::new(|| letting_go.let_go());
             wait(python, &self.raw, &mut call, || Ok(deadline))
         };
         match letting_go.outcome {
@@ -254,8 +254,8 @@ impl Condition {
         // Joining the line comes first, and happens at the first step of the awaitable; but a coroutine runs on
         // to its first wait without a break, so that step is the next thing that happens.
         let shared = Arc::new(Mutex::new(this.letting_go(python)));
-        let (mine, lock) = (shared.clone(), this.lock.clone_ref(python));
-        let call = NotifiedCall::new(move || locked(&mine).let_go(&lock));
+        let mine = shared.clone();
+        let call = NotifiedCall::new(move || locked(&mine).let_go());
         let waiting = Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, timeout, |()| true)?;
         Ok((waiting, SavedLock { condition: slf.clone().unbind(), shared }))
     }

@@ -18,6 +18,7 @@ mod describe;
 mod environment;
 mod errors;
 mod event;
+mod flavour;
 mod fork;
 mod initialised;
 mod lock;
@@ -29,6 +30,8 @@ mod report;
 mod rlock;
 mod semaphore;
 mod signal;
+mod simple_queue;
+mod standard;
 mod statistics;
 mod waiting;
 
@@ -47,7 +50,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::Queue>()?;
     module.add_class::<queue::LifoQueue>()?;
     module.add_class::<priority::PriorityQueue>()?;
-    module.add_class::<queue::SimpleQueue>()?;
+    module.add_class::<simple_queue::SimpleQueue>()?;
+    module.add_class::<standard::Hook>()?;
     module.add_class::<completion::Completion>()?;
     module.add_class::<statistics::Statistics>()?;
     module.add_class::<statistics::QueueStatistics>()?;
@@ -57,6 +61,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     lock::register(module)?;
     module.add("DropInRLock", python.get_type::<rlock::DropInRLock>())?;
     module.add("DropInCondition", python.get_type::<condition::DropInCondition>())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
     report::register(module)?;
     signal::register(module)?;

@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use oneloom_wait::inbox::{Inbox, LoopWaker};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -108,6 +109,17 @@ impl Port {
         let mut tokens = Vec::new();
         self.inbox.answer(&mut tokens);
         self.resolve_all(python, &tokens)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Nobody stays in there for long; where somebody is, everything counts as in use.
+        let Ok(futures) = self.futures.try_lock() else { return Ok(()) };
+        futures.waiting.values().try_for_each(|future| visit.call(future))
+    }
+
+    fn __clear__(&self) {
+        let futures = std::mem::take(&mut self.futures().waiting);
+        drop(futures);
     }
 }
 

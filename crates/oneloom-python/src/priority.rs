@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use oneloom_sync::raw::Name;
 use oneloom_sync::raw::priority::{Count, RawPriorityQueue, Reentered, SortCall, Sorting, Unput};
-use oneloom_sync::raw::queue::{GetCall, JoinCall, QueueStatistics, ReserveCall, ShutDown, TooManyDone};
+use oneloom_sync::raw::queue::{
+    GetCall, JoinCall, Legacy, QueueStatistics, ReserveCall, ShutDown, TooManyDone,
+};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::wait::Handle;
 use pyo3::exceptions::PyRuntimeError;
@@ -12,17 +14,20 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::arguments::{Timeout, lenient_deadline, queue_deadline};
+use crate::arguments::Timeout;
 use crate::environment::{notifying, wait};
 use crate::errors;
+use crate::flavour::{Failure, Figures, Flavour, Item, Limit, joining, pending, refusal, refused_later};
 use crate::owner;
-use crate::queue::{Figures, Flavour, Item, Queue, get_result, put_result};
-use crate::waiting::Waiting;
+use crate::queue::Queue;
+use crate::waiting::{Visible, Waiting};
 
 type Raw = RawPriorityQueue<Item>;
 
 /// The flow inside a shared priority queue.
 struct Flow(Arc<Raw>);
+
+impl Visible for Flow {}
 
 // SAFETY: the flow stands inside what the Arc keeps where it is.
 unsafe impl Handle for Flow {
@@ -54,102 +59,118 @@ fn sorting<'a>(python: Python<'_>, raw: &'a Raw) -> PyResult<Sorting<'a, Item>> 
 }
 
 /// Puts an item in the place that was reserved.
-fn fill(python: Python<'_>, raw: &Raw, item: Item) -> PyResult<()> {
+fn fill(python: Python<'_>, raw: &Raw, item: Item) -> Result<(), Failure> {
     let mut sorting = match sorting(python, raw) {
         Ok(sorting) => sorting,
         Err(error) => {
             notifying(python, || raw.flow().abandon());
-            return Err(error);
+            return Err(error.into());
         }
     };
     let put = sorting.put(item, less(python));
     notifying(python, || drop(sorting));
     match put {
         Ok(()) => Ok(()),
-        Err(Unput::ShutDown(_)) => Err(errors::SHUT_DOWN.error(python)),
-        Err(Unput::Compare(_, error)) => Err(error),
+        Err(Unput::ShutDown(item)) => Err(refusal(python, raw.flow(), Some(item))),
+        Err(Unput::Compare(_, error)) => Err(error.into()),
     }
 }
 
-/// Takes the least item for a token. `None`: a garbage collector has emptied the queue meanwhile.
-fn draw(python: Python<'_>, raw: &Raw) -> PyResult<Option<Item>> {
+/// Takes the least item for a token. It may be gone: to a garbage collector, or to whom the queue was handed over.
+fn draw(python: Python<'_>, raw: &Raw) -> Result<Item, Failure> {
     let mut sorting = match sorting(python, raw) {
         Ok(sorting) => sorting,
         Err(error) => {
             notifying(python, || raw.flow().put_back(()));
-            return Err(error);
+            return Err(error.into());
         }
     };
     let got = sorting.get(less(python));
     notifying(python, || drop(sorting));
-    got
+    got?.ok_or_else(|| match raw.flow().is_handed_over() {
+        true => Failure::HandedOver(None),
+        false => errors::EMPTY.error(python).into(),
+    })
 }
 
-fn drawn(python: Python<'_>, raw: &Raw) -> PyResult<Item> {
-    draw(python, raw)?.ok_or_else(|| errors::EMPTY.error(python))
+/// [`pending`] instead of an item that has gone elsewhere.
+fn or_pending(python: Python<'_>, got: Result<Item, Failure>) -> PyResult<Item> {
+    got.or_else(|failure| match failure {
+        Failure::Raised(error) => Err(error),
+        Failure::HandedOver(_) => Ok(pending(python)),
+    })
 }
 
 impl Flavour for Raw {
-    fn put(&self, python: Python<'_>, item: Item, block: bool, timeout: Timeout) -> PyResult<()> {
-        let mut call = ReserveCall::<Count>::default();
-        put_result(python, wait(python, self.flow(), &mut call, || queue_deadline(block, timeout))?)?;
-        fill(python, self, item)
+    fn put(&self, python: Python<'_>, item: Item, limit: &Limit) -> Result<(), Failure> {
+        match wait(python, self.flow(), &mut ReserveCall::<Count>::default(), || limit.deadline())? {
+            Some(Ok(())) => fill(python, self, item),
+            Some(Err(ShutDown)) => Err(refusal(python, self.flow(), Some(item))),
+            None => Err(errors::FULL.error(python).into()),
+        }
     }
 
-    fn get(&self, python: Python<'_>, block: bool, timeout: Timeout) -> PyResult<Item> {
-        let mut call = GetCall::<Count>::default();
-        get_result(python, wait(python, self.flow(), &mut call, || queue_deadline(block, timeout))?)?;
-        drawn(python, self)
+    fn get(&self, python: Python<'_>, limit: &Limit) -> Result<Item, Failure> {
+        match wait(python, self.flow(), &mut GetCall::<Count>::default(), || limit.deadline())? {
+            Some(Ok(())) => draw(python, self),
+            Some(Err(ShutDown)) => Err(refusal(python, self.flow(), None)),
+            None => Err(errors::EMPTY.error(python).into()),
+        }
     }
 
     fn put_now(&self, python: Python<'_>, item: &Item) -> PyResult<bool> {
         let mut call = ReserveCall::<Count>::default();
-        match wait(python, self.flow(), &mut call, || queue_deadline(false, None))? {
+        match wait(python, self.flow(), &mut call, || Limit::now().deadline())? {
+            Some(Ok(())) => match fill(python, self, item.clone_ref(python)) {
+                Ok(()) => Ok(true),
+                Err(Failure::HandedOver(_)) => Ok(false),
+                Err(Failure::Raised(error)) => Err(error),
+            },
+            Some(Err(ShutDown)) => refused_later(python, self.flow()).map(|_| false),
             None => Ok(false),
-            ended => {
-                put_result(python, ended)?;
-                fill(python, self, item.clone_ref(python)).map(|()| true)
-            }
         }
     }
 
     fn get_now(&self, python: Python<'_>) -> PyResult<Option<Item>> {
-        match wait(python, self.flow(), &mut GetCall::<Count>::default(), || queue_deadline(false, None))? {
+        let mut call = GetCall::<Count>::default();
+        match wait(python, self.flow(), &mut call, || Limit::now().deadline())? {
+            Some(Ok(())) => match draw(python, self) {
+                Ok(item) => Ok(Some(item)),
+                Err(Failure::HandedOver(_)) => Ok(None),
+                Err(Failure::Raised(error)) => Err(error),
+            },
+            Some(Err(ShutDown)) => refused_later(python, self.flow()).map(|_| None),
             None => Ok(None),
-            ended => {
-                get_result(python, ended)?;
-                drawn(python, self).map(Some)
-            }
         }
     }
 
     fn put_later(self: Arc<Self>, python: Python<'_>, item: Item, timeout: Timeout) -> PyResult<Waiting> {
-        let raw = self.clone();
-        let finish = move |python: Python<'_>, reserved: Result<(), ShutDown>| {
-            put_result(python, Some(reserved))?;
-            fill(python, &raw, item.clone_ref(python)).map(|()| python.None())
-        };
-        let late = |python: Python<'_>| Err(errors::FULL.error(python));
-        Waiting::new(python, Flow(self), ReserveCall::<Count>::default(), timeout, finish, late)
+        let finish =
+            move |python: Python<'_>, Flow(raw): &Flow, reserved: Result<(), ShutDown>| match reserved {
+                Ok(()) => {
+                    or_pending(python, fill(python, raw, item.clone_ref(python)).map(|()| python.None()))
+                }
+                Err(ShutDown) => refused_later(python, raw.flow()),
+            };
+        let late = |python: Python<'_>, _: &Flow| Err(errors::FULL.error(python));
+        Waiting::around(python, Flow(self), ReserveCall::<Count>::default(), timeout, finish, late)
     }
 
     fn get_later(self: Arc<Self>, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
-        let raw = self.clone();
-        let finish = move |python: Python<'_>, token: Result<(), ShutDown>| {
-            get_result(python, Some(token))?;
-            drawn(python, &raw)
+        let finish = |python: Python<'_>, Flow(raw): &Flow, token: Result<(), ShutDown>| match token {
+            Ok(()) => or_pending(python, draw(python, raw)),
+            Err(ShutDown) => refused_later(python, raw.flow()),
         };
-        let late = |python: Python<'_>| Err(errors::EMPTY.error(python));
-        Waiting::new(python, Flow(self), GetCall::<Count>::default(), timeout, finish, late)
+        let late = |python: Python<'_>, _: &Flow| Err(errors::EMPTY.error(python));
+        Waiting::around(python, Flow(self), GetCall::<Count>::default(), timeout, finish, late)
     }
 
-    fn join(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool> {
-        let mut call = JoinCall::<Count>::default();
-        Ok(wait(python, self.flow(), &mut call, || Ok(lenient_deadline(timeout)))?.is_some())
+    fn join(&self, python: Python<'_>, deadline: Deadline) -> PyResult<bool> {
+        Ok(wait(python, self.flow(), &mut JoinCall::<Count>::default(), || Ok(deadline))?.is_some())
     }
 
     fn join_later(self: Arc<Self>, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
-        Waiting::yes_or_no(python, Flow(self), JoinCall::<Count>::default(), timeout, |()| true)
+        joining(python, Flow(self), JoinCall::<Count>::default(), timeout)
     }
 
     fn task_done(&self) -> Result<(), TooManyDone> {
@@ -161,6 +182,17 @@ impl Flavour for Raw {
         let left = sorting.shut_down(immediate);
         notifying(python, || drop(sorting));
         Ok(left)
+    }
+
+    fn hand_over(&self, python: Python<'_>, heir: &mut dyn FnMut(Legacy<Item>)) -> PyResult<bool> {
+        let mut sorting = sorting(python, self)?;
+        let is_first = sorting.hand_over().map(heir).is_some();
+        notifying(python, || drop(sorting));
+        Ok(is_first)
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.flow().is_handed_over()
     }
 
     fn clear(&self) -> Vec<Item> {
@@ -175,6 +207,10 @@ impl Flavour for Raw {
             }
         });
         result
+    }
+
+    fn len(&self) -> usize {
+        self.flow().len()
     }
 
     fn figures(&self) -> Figures<'_> {

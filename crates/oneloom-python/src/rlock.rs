@@ -65,13 +65,17 @@ impl RLock {
         };
         Waiting::yes_or_no(python, Held(slf.clone().unbind()), call, None, taken)
     }
-}
 
-fn not_held(error: ReleaseError) -> PyErr {
-    PyRuntimeError::new_err(match error {
-        ReleaseError::NotHeld => "cannot release un-acquired lock: nobody holds it",
-        ReleaseError::NotOwner(_) => "cannot release un-acquired lock: another thread or task holds it",
-    })
+    fn not_held(&self, error: ReleaseError) -> PyErr {
+        PyRuntimeError::new_err(match (self.rules, error) {
+            // A program's output ought to be the same on either module.
+            (Rules::DropIn, _) => "cannot release un-acquired lock",
+            (Rules::Unified, ReleaseError::NotHeld) => "cannot release un-acquired lock: nobody holds it",
+            (Rules::Unified, ReleaseError::NotOwner(_)) => {
+                "cannot release un-acquired lock: another thread or task holds it"
+            }
+        })
+    }
 }
 
 #[pymethods]
@@ -101,7 +105,7 @@ impl RLock {
     #[inline]
     pub fn release(&self, python: Python<'_>) -> PyResult<()> {
         let owner = self.owner(python);
-        notifying(python, || self.raw.release(owner)).map(drop).map_err(not_held)
+        notifying(python, || self.raw.release(owner)).map(drop).map_err(|error| self.not_held(error))
     }
 
     /// Whether somebody holds the lock.
@@ -176,7 +180,7 @@ impl RLock {
 
     pub fn _release_save(&self, python: Python<'_>) -> PyResult<u64> {
         let owner = self.owner(python);
-        notifying(python, || self.raw.release_all(owner)).map_err(not_held)
+        notifying(python, || self.raw.release_all(owner)).map_err(|error| self.not_held(error))
     }
 
     pub fn _acquire_restore(&self, python: Python<'_>, count: u64) -> PyResult<()> {

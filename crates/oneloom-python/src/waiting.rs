@@ -5,12 +5,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use oneloom_wait::graph::Deadlock;
 use oneloom_wait::wait::{Call, Handle, Primitive, Waiting as CallFuture};
 use pyo3::PyClass;
 use pyo3::exceptions::PyStopIteration;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -33,7 +35,25 @@ trait AsyncCall: Send + Sync {
     fn examine(&self) -> Option<Deadlock>;
     /// Whether it waits for what somebody holds, so that there may be one.
     fn may_deadlock(&self) -> bool;
+    /// Shows the primitive's object to the garbage collector.
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
 }
+
+/// A handle that the garbage collector sees through.
+pub trait Visible {
+    /// Shows the Python object that it holds, if there is one.
+    fn visit(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Ok(())
+    }
+}
+
+impl<T: PyClass> Visible for Held<T> {
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+}
+
+impl<P> Visible for Arc<P> {}
 
 /// Keeps a primitive that stands in a Python object.
 pub struct Held<T: PyClass>(pub Py<T>);
@@ -79,19 +99,20 @@ where
 
 impl<H, C, Ok, Late> AsyncCall for Spoken<H, C, Ok, Late>
 where
-    H: Handle<Primitive = C::Primitive> + Send,
+    H: Handle<Primitive = C::Primitive> + Visible + Send,
     C: Call + Send,
-    Ok: Fn(Python<'_>, C::Output) -> PyResult<Py<PyAny>> + Send,
-    Late: Fn(Python<'_>) -> PyResult<Py<PyAny>> + Send,
+    Ok: Fn(Python<'_>, &H, C::Output) -> PyResult<Py<PyAny>> + Send,
+    Late: Fn(Python<'_>, &H) -> PyResult<Py<PyAny>> + Send,
 {
     fn poll(&mut self, python: Python<'_>, context: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        self.future.as_mut().poll(context).map(|output| (self.finish)(python, output))
+        let polled = self.future.as_mut().poll(context);
+        polled.map(|output| (self.finish)(python, self.future.handle(), output))
     }
 
     fn expire(&mut self, python: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.future.as_mut().expire() {
-            Result::Ok(output) => (self.finish)(python, output),
-            Err(_) => (self.late)(python),
+            Result::Ok(output) => (self.finish)(python, self.future.handle(), output),
+            Err(_) => (self.late)(python, self.future.handle()),
         }
     }
 
@@ -105,6 +126,10 @@ where
 
     fn may_deadlock(&self) -> bool {
         self.future.has_holder()
+    }
+
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.future.handle().visit(visit)
     }
 }
 
@@ -137,7 +162,25 @@ impl Waiting {
         late: impl Fn(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Self>
     where
-        H: Handle<Primitive = C::Primitive> + Send + 'static,
+        H: Handle<Primitive = C::Primitive> + Visible + Send + 'static,
+        C: Call + Send + 'static,
+    {
+        let finish = move |python: Python<'_>, _: &H, output| finish(python, output);
+        Self::around(python, handle, call, timeout, finish, move |python, _| late(python))
+    }
+
+    /// The same where the ends have to do with the object itself: a reference of their own to it would be hidden
+    /// from the garbage collector.
+    pub fn around<H, C>(
+        python: Python<'_>,
+        handle: H,
+        call: C,
+        timeout: Option<f64>,
+        finish: impl Fn(Python<'_>, &H, C::Output) -> PyResult<Py<PyAny>> + Send + 'static,
+        late: impl Fn(Python<'_>, &H) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Self>
+    where
+        H: Handle<Primitive = C::Primitive> + Visible + Send + 'static,
         C: Call + Send + 'static,
     {
         let (running, port) = port::current(python)?;
@@ -165,7 +208,7 @@ impl Waiting {
         finish: impl Fn(C::Output) -> bool + Send + 'static,
     ) -> PyResult<Self>
     where
-        H: Handle<Primitive = C::Primitive> + Send + 'static,
+        H: Handle<Primitive = C::Primitive> + Visible + Send + 'static,
         C: Call + Send + 'static,
     {
         let word =
@@ -318,6 +361,19 @@ impl Waiting {
         let Some(error) = report::judge_task(slf.py(), &deadlock)? else { return Ok(()) };
         slf.borrow_mut().error = Some(error);
         Self::nudge(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.call.visit(&visit)?;
+        visit.call(&self.running)?;
+        visit.call(&self.port)?;
+        visit.call(self.awaited.as_ref().map(|(future, _)| future))?;
+        visit.call(&self.timer)
+    }
+
+    fn __clear__(&mut self) {
+        self.awaited = None;
+        self.timer = None;
     }
 }
 

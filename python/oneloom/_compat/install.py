@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 REPLACED = ("threading", "queue", "asyncio")
 SUBMODULES = {"asyncio": ("locks", "queues")}
 
-# Modules that go on importing the originals: multiprocessing's Barrier is threading's with other insides.
-ON_ORIGINALS = ("multiprocessing.synchronize",)
+# Modules that go on importing the originals: multiprocessing's Barrier is threading's with other insides, and trio
+# takes an RLock for safe to use in signal handlers (as oneloom's is) only if its class comes from `_thread`.
+ON_ORIGINALS = ("multiprocessing.synchronize", "trio._core._entry_queue")
 
 _CHILDREN = ("from multiprocessing.spawn import ", "from multiprocessing.forkserver import ")
 _originals: dict[str, ModuleType] = {}

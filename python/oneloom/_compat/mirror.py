@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MISSING = object()
 

@@ -142,12 +142,10 @@ class Lock(_Entered, _Line):
         self._call_next()
 
     def _call_next(self) -> None:
-        # Only the first counts: while it is on its way, calling a second one would give the lock away twice.
-        for place in self._waiters:
-            if not place.cancelled():
-                if not place.done():
-                    place.set_result(True)
-                break
+        # Only the first counts: while it is on its way, calling a second one would give the lock away twice. If it was
+        # cancelled, it calls the next one when it leaves the line.
+        if self._waiters and not self._waiters[0].done():
+            self._waiters[0].set_result(True)
 
     def _missed_call(self) -> None:
         pass  # `acquire` sees to it once our place has left the line.
@@ -293,8 +291,7 @@ class Semaphore(_Entered, _Line):
 
     def release(self) -> None:
         """Give a permit back; whoever waits longest gets it."""
-        self._value += 1
-        self._hand_over()
+        self._value += 1 - self._call()
 
     def _hand_over(self) -> None:
         while self._value and self._call():
@@ -388,10 +385,7 @@ class Barrier(OfOneLoop):
     async def reset(self) -> None:
         """Make the barrier empty and whole again; tasks that wait get BrokenBarrierError."""
         async with self._changed:
-            if self._count == 0:
-                self._enter(_Phase.FILLING)
-            elif self._phase is not _Phase.RESETTING:
-                self._enter(_Phase.RESETTING)
+            self._enter(_Phase.RESETTING if self._count else _Phase.FILLING)
 
     async def abort(self) -> None:
         """Break the barrier: tasks that wait, and all that come later, get BrokenBarrierError."""

@@ -141,21 +141,22 @@ class Queue(OfOneLoop, Generic[_T]):
         return item
 
     async def _wait_while(self, unready: Callable[[], bool], line: deque[Future[None]]) -> None:
-        """Stand in line for as long as the queue is `unready`; a shutdown ends that for everybody."""
-        enqueue = line.append
+        """Stand in line for as long as the queue is `unready`; a shutdown ends that for everybody.
+
+        Somebody who did not wait may be quicker than one who was called, and then it is to the end of the line again:
+        so does asyncio, and the order in which a program's tasks run is part of what it prints.
+        """
         while unready() and not self._is_shutdown:
             place: Future[None] = self._get_loop().create_future()
-            enqueue(place)
+            line.append(place)
             try:
                 await place
             except CancelledError:
                 if place in line:
                     line.remove(place)
-                elif not unready():
+                elif not place.cancelled() and not unready():
                     self._call_next(line)  # We were called as well as cancelled: the next one goes instead.
                 raise
-            # Somebody who did not wait may have been quicker; then we are still the first in line.
-            enqueue = line.appendleft
 
     @staticmethod
     def _call_next(line: deque[Future[None]]) -> None:

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use oneloom_sync::raw::ReleaseError;
 use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -97,6 +98,7 @@ impl Saved {
 
 /// Lets go of a condition's lock once its waiter is in line.
 pub struct LettingGo {
+    lock: Py<PyAny>,
     /// A lock of ours with who holds it: it needs no interpreter.
     own: Option<(Own, Owner)>,
     /// What came of it, once it was tried.
@@ -104,18 +106,19 @@ pub struct LettingGo {
 }
 
 impl LettingGo {
-    /// Lets go of `own`, if the condition's lock is one of ours, for the caller.
-    pub fn new(python: Python<'_>, own: Option<&Own>) -> Self {
-        Self { own: own.map(|own| (own.clone_ref(python), own.owner(python))), outcome: None }
+    /// Lets go of `lock`, which is `own` if it is one of ours, for the caller.
+    pub fn new(python: Python<'_>, lock: &Py<PyAny>, own: Option<&Own>) -> Self {
+        let own = own.map(|own| (own.clone_ref(python), own.owner(python)));
+        Self { lock: lock.clone_ref(python), own, outcome: None }
     }
 
-    /// Lets go of the condition's lock, which is `lock`; whether that worked.
-    pub fn let_go(&mut self, lock: &Py<PyAny>) -> bool {
+    /// Lets go of the lock; whether that worked.
+    pub fn let_go(&mut self) -> bool {
         let released = match self.own.take() {
             Some((own, owner)) => {
                 own.let_go(owner).map_err(|_| PyRuntimeError::new_err("cannot wait on un-acquired lock"))
             }
-            None => Python::attach(|python| release_foreign(lock.bind(python))),
+            None => Python::attach(|python| release_foreign(self.lock.bind(python))),
         };
         let done = released.is_ok();
         self.outcome = Some(released);
@@ -175,5 +178,16 @@ impl SavedLock {
         };
         locked(&self.shared).outcome = Some(Ok(saved));
         awaitable.map(|awaitable| Some(awaitable.unbind()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.condition)?;
+        // Ours to show, since the call in line, which shares it, can't. Locks of our own lead nowhere.
+        let Ok(letting_go) = self.shared.try_lock() else { return Ok(()) };
+        visit.call(&letting_go.lock)?;
+        match &letting_go.outcome {
+            Some(Ok(Saved::State(state))) => visit.call(state),
+            _ => Ok(()),
+        }
     }
 }

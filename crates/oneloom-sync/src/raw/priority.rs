@@ -11,6 +11,7 @@
 //! | put | reserve a place in the flow ([`ReserveCall`]) | [`Sorting::put`]: push, commit a token | the place is given back |
 //! | get | get a token from the flow ([`GetCall`]) | [`Sorting::get`]: pop | the token is put back |
 //! | shut down | | [`Sorting::shut_down`] | |
+//! | hand over | | [`Sorting::hand_over`] | |
 //!
 //! The order is had by a [`SortCall`] and then [`RawPriorityQueue::sorting`]. A put that can't have it abandons
 //! its place ([`RawQueue::abandon`]), a get puts its token back ([`RawQueue::put_back`]).
@@ -30,7 +31,7 @@ use oneloom_wait::waiter::{Notice, WaiterList, Wakes};
 use super::heap::Heap;
 use super::line::{Line, Name};
 use super::mutex::{LockCall, RawMutex};
-use super::queue::{RawQueue, Store};
+use super::queue::{Legacy, RawQueue, Store};
 
 /// Tokens, all alike.
 #[derive(Default)]
@@ -268,6 +269,14 @@ impl<T: Send> Sorting<'_, T> {
     pub fn shut_down(&mut self, immediate: bool) -> Vec<T> {
         let tokens = self.queue.flow.shut_down_quietly(immediate, &mut self.wakes);
         self.heap.shed(tokens.len())
+    }
+
+    /// Gives everything up to somebody who goes on in this queue's place, as [`RawQueue::hand_over`] does; the
+    /// items in the order of the heap. A put that has a place already is refused, a get that has a token finds
+    /// nothing.
+    pub fn hand_over(&mut self) -> Option<Legacy<T>> {
+        let legacy = self.queue.flow.hand_over_quietly(&mut self.wakes)?;
+        Some(legacy.with(self.heap.shed(usize::MAX)))
     }
 
     /// Pays what is owed, by a comparison that failed or panicked, and then owes `next`.

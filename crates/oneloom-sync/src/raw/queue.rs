@@ -9,6 +9,7 @@
 //! does after its get of that item.
 
 mod calls;
+mod legacy;
 mod store;
 
 use std::sync::OnceLock;
@@ -22,6 +23,7 @@ use oneloom_wait::waiter::Wakes;
 use super::line::{Counters, Line, Name};
 
 pub use calls::{GetCall, JoinCall, PutCall, ReserveCall};
+pub use legacy::Legacy;
 pub use store::{Fifo, Lifo, Store};
 
 /// Whether a queue still takes and gives.
@@ -46,6 +48,8 @@ pub struct QueueState<S> {
     unfinished: usize,
     maxsize: usize,
     phase: Phase,
+    /// Whether somebody else goes on in its place; it is closed and empty then.
+    handed_over: bool,
 }
 
 impl<S: Store> AfterFork for QueueState<S> {
@@ -157,6 +161,7 @@ impl<S: Store> RawQueue<S> {
             unfinished: 0,
             maxsize,
             phase: Phase::Open,
+            handed_over: false,
         };
         let queue = Self {
             state: Gate::new(state),

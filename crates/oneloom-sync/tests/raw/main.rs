@@ -7,6 +7,7 @@ mod barrier;
 mod condvar;
 mod event;
 mod graph;
+mod handover;
 mod harness;
 mod mixed;
 mod once;

@@ -87,6 +87,11 @@ where
         self
     }
 
+    /// What holds on to the primitive.
+    pub fn handle(&self) -> &H {
+        &self.handle
+    }
+
     /// Whether somebody holds what is waited for, so that there may be a deadlock.
     pub fn has_holder(&self) -> bool {
         self.handle.primitive().hold().is_some()

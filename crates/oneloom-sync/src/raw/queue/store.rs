@@ -16,6 +16,10 @@ pub trait Store: Default + Send {
     fn for_each(&self, look: &mut dyn FnMut(&Self::Item));
     /// How many there are.
     fn len(&self) -> usize;
+    /// All of them, in the order in which they stand here.
+    fn into_items(mut self) -> Vec<Self::Item> {
+        std::iter::from_fn(|| self.pop()).collect()
+    }
     /// Whether there is none.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -74,6 +78,10 @@ impl<T: Send> Store for Lifo<T> {
 
     fn pop(&mut self) -> Option<T> {
         self.0.pop()
+    }
+
+    fn into_items(self) -> Vec<T> {
+        self.0
     }
 
     fn for_each(&self, look: &mut dyn FnMut(&T)) {
