@@ -61,8 +61,9 @@ lint: $(VENV)/.test-tools $(VENV)/.extension ## Format, clippy, tidy check and t
 	$(VENV_PYTHON) .ci/tidy.py
 	$(VENV_PYTHON) -m mypy.stubtest --mypy-config-file pyproject.toml oneloom
 
-docs: $(VENV)/.test-tools $(VENV)/.extension ## Rust documentation in target/doc, warnings denied; the pages' code and links are checked
+docs: $(VENV)/.docs-tools $(VENV)/.extension ## Rust documentation in target/doc, pages and Python reference in site/; warnings denied, the pages' code is run
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	$(VENV_PYTHON) -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs site
 	$(VENV_PYTHON) .ci/tidy.py
 	$(VENV_PYTHON) -m pytest tests/test_docs.py
 
@@ -97,7 +98,7 @@ wheel: $(VENV)/.build-tools ## One wheel for each CPython found (3.11 or newer),
 
 clean: ## Remove what was built, the environments included
 	cargo clean --target-dir $(TARGET)
-	rm -rf .venv* dist python/oneloom/_native.*.so
+	rm -rf .venv* dist site python/oneloom/_native.*.so
 
 # Set-up. Each step leaves a file in the environment and is done again when what it depends on is newer.
 $(VENV)/.interpreter: FORCE
@@ -109,6 +110,10 @@ $(VENV)/.build-tools: $(VENV)/.interpreter requirements-dev.txt
 
 $(VENV)/.test-tools: $(VENV)/.build-tools
 	$(PIP) pytest pytest-timeout pytest-xdist mypy uvloop janus culsans
+	@touch $@
+
+$(VENV)/.docs-tools: $(VENV)/.test-tools
+	$(PIP) sphinx myst-parser furo
 	@touch $@
 
 $(VENV)/.bench-tools: $(VENV)/.test-tools
