@@ -198,12 +198,8 @@ fn task_on<'py>(running: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
 /// Who calls.
 #[inline]
 pub fn current(python: Python<'_>) -> Owner {
-    if asyncio_seen(python)
-        && let Some(task) = running_task(python)
-    {
-        return of_task(&task);
-    }
-    thread(python)
+    let task = if asyncio_seen(python) { running_task(python) } else { None };
+    task.map_or_else(|| thread(python), |task| of_task(&task))
 }
 
 /// Who calls, if an asyncio loop runs on this thread.

@@ -133,7 +133,8 @@ impl Queue {
     fn join(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<Option<bool>> {
         let deadline = lenient_deadline(timeout);
         let mut done = slf.get().flavour.join(slf.py(), deadline)?;
-        if done && let Some(standard) = standard::instead(slf)? {
+        let standard = if done { standard::instead(slf)? } else { None };
+        if let Some(standard) = standard {
             done = standard.call_method1("join", (seconds_left(deadline),))?.is_truthy()?;
         }
         // Without a time limit there is nothing to tell, and the standard library tells nothing.

@@ -36,9 +36,9 @@ pub fn of<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
         let _ = this.standard.set(heir.clone().unbind());
     })?;
     settled?;
-    if !is_first {
-        // Another thread is at that very point.
-        python.detach(|| this.standard.wait());
+    // Otherwise another thread is at that very point.
+    while !is_first && this.standard.get().is_none() {
+        python.detach(std::thread::yield_now);
     }
     this.standard.get().map_or(Ok(heir), |standard| Ok(standard.bind(python).clone()))
 }

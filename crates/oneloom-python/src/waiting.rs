@@ -246,9 +246,8 @@ impl Waiting {
             self.port.get().forget(token);
         }
         // Cancelling a timer that has fired is allowed and does nothing.
-        if let Some(timer) = self.timer.take()
-            && let Err(error) = timer.call_method0(python, intern!(python, "cancel"))
-        {
+        let cancelled = self.timer.take().map(|timer| timer.call_method0(python, intern!(python, "cancel")));
+        if let Some(Err(error)) = cancelled {
             raise_soon(python, error);
         }
     }
@@ -288,9 +287,8 @@ impl Waiting {
         if let Poll::Ready(result) = polled {
             return Ok(Err(this.end(python, result)));
         }
-        if this.timer.is_none()
-            && let Some((delay, callback)) = this.alarm(python)
-        {
+        let alarm = if this.timer.is_none() { this.alarm(python) } else { None };
+        if let Some((delay, callback)) = alarm {
             let callback = slf.getattr(callback)?;
             let timer =
                 this.running.call_method1(python, intern!(python, "call_later"), (delay, callback))?;

@@ -75,7 +75,7 @@ impl Store for Swaps {
 
     fn pop(&mut self) -> Option<u32> {
         self.1 += 1;
-        let place = usize::from(self.1.is_multiple_of(3) && self.0.len() > 1);
+        let place = usize::from(self.1 % 3 == 0 && self.0.len() > 1);
         (!self.0.is_empty()).then(|| self.0.remove(place))
     }
 
@@ -98,7 +98,7 @@ impl Store for Doubles {
 
     fn push(&mut self, item: u32) {
         self.1 += 1;
-        self.0.extend(std::iter::repeat_n(item, if self.1.is_multiple_of(5) { 2 } else { 1 }));
+        self.0.extend(std::iter::repeat_n(item, if self.1 % 5 == 0 { 2 } else { 1 }));
     }
 
     fn pop(&mut self) -> Option<u32> {
@@ -124,7 +124,7 @@ impl Store for Loses {
 
     fn push(&mut self, item: u32) {
         self.0.1 += 1;
-        if !self.0.1.is_multiple_of(5) {
+        if self.0.1 % 5 != 0 {
             self.0.0.push(item);
         }
     }

@@ -124,7 +124,7 @@ mod shut {
                 // Nobody wakes it: this is a sleep that ends by itself.
                 word.wait(seen, Deadline::after(Some(self.pause)), Scope::Private);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-            } else if self.looks.is_multiple_of(8) {
+            } else if self.looks % 8 == 0 {
                 // The holder may need this very core.
                 yield_now();
             } else {

@@ -114,10 +114,10 @@ pub(crate) unsafe fn publish(
         let fields = registry.read_wait(owner);
         let outer = place.waiting.replace(frame);
         // A task's futures may end in any order, so a hidden one is not to be come back to.
-        if flags & flag::AWAITS == 0
-            && let (Some(frame), Some(fields)) = (outer, fields)
-        {
-            published.outer = Some(Outer { frame, flags: fields.flags, since: fields.since });
+        if flags & flag::AWAITS == 0 {
+            let hidden = outer.zip(fields);
+            published.outer =
+                hidden.map(|(frame, fields)| Outer { frame, flags: fields.flags, since: fields.since });
         }
         registry.write_wait(owner, frame.id(), flags, clock::now());
     }
@@ -432,10 +432,10 @@ pub(crate) fn owner_ended(ended: Owner) {
             waiter.poke();
         }
     }
-    if quiescence::has_chosen()
-        && let Some(longest) = quiescence::sleepers().first()
-    {
-        poke(longest);
+    if quiescence::has_chosen() {
+        if let Some(longest) = quiescence::sleepers().first() {
+            poke(longest);
+        }
     }
 }
 
@@ -446,10 +446,10 @@ pub(crate) fn is_blocked(owner: Owner) -> bool {
 
 /// Lets the thread `owner` look around if it is blocked here: something that it may wait for has changed hands.
 pub(crate) fn poke_if_blocked(owner: Owner) {
-    if is_blocked(owner)
-        && let Some(step) = wait_of(owner)
-    {
-        poke(&step);
+    if is_blocked(owner) {
+        if let Some(step) = wait_of(owner) {
+            poke(&step);
+        }
     }
 }
 

@@ -112,10 +112,8 @@ fn read(folder: &Path, texts: &mut Vec<String>) -> io::Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() && !name.starts_with('.') && name != "target" {
             read(&path, texts)?;
-        } else if path.is_file()
-            && let Ok(text) = fs::read_to_string(&path)
-        {
-            texts.push(text);
+        } else if path.is_file() {
+            texts.extend(fs::read_to_string(&path));
         }
     }
     Ok(())

@@ -146,21 +146,16 @@ pub const MUTANTS: &[Mutant] = &[
     with(
         "nobody looks for a cycle before sleeping",
         WAIT,
-        "            if !self.deadline.is_timed()
-",
-        "            if !self.deadline.is_timed()
-                && !PLANTED
-",
+        "let examined = if self.deadline.is_timed() {",
+        "let examined = if self.deadline.is_timed() || PLANTED {",
         ("loom_deadlock", "of_two_that_close_a_cycle_at_once_exactly_one_is_told"),
     ),
     with(
         "whoever was overtaken does not look for a cycle again",
         WAIT,
-        "                && let Some(deadlock) = graph::examine(self.thread)
-                && deadlock.certainty",
-        "                && (place == newcomer || !PLANTED)
-                && let Some(deadlock) = graph::examine(self.thread)
-                && deadlock.certainty",
+        "if let Some(end) = self.find_cycle(environment) {",
+        "let found = if place == newcomer || !PLANTED { self.find_cycle(environment) } else { None };
+            if let Some(end) = found {",
         ("loom_deadlock", "one_who_is_overtaken_by_one_who_then_waits_for_it_finds_the_cycle"),
     ),
     without(

@@ -93,11 +93,7 @@ impl<C: Call> Blocked<'_, C> {
             }
             // Also when it has been overtaken: whoever was faster may wait by now for what this one holds, and found
             // that it did not wait.
-            if !self.deadline.is_timed()
-                && let Some(deadlock) = graph::examine(self.thread)
-                && deadlock.certainty == Certainty::Certain
-                && let Some(end) = self.answer(deadlock, environment)
-            {
+            if let Some(end) = self.find_cycle(environment) {
                 return end;
             }
             if let Some(end) = self.park(environment) {
@@ -117,6 +113,13 @@ impl<C: Call> Blocked<'_, C> {
         // notified), and every way out of `run` takes it out of the list again: its notice or `give_up`.
         unsafe { self.call.line(&mut state).insert(self.waiter, place) };
         None
+    }
+
+    /// Looks whether this wait has just closed a cycle for certain.
+    fn find_cycle(&mut self, environment: &mut impl Environment) -> Option<Result<C::Output, Stop>> {
+        let examined = if self.deadline.is_timed() { None } else { graph::examine(self.thread) };
+        let certain = examined.filter(|deadlock| deadlock.certainty == Certainty::Certain)?;
+        self.answer(certain, environment)
     }
 
     /// Sleeps until there is a notice. `None`: try again; otherwise the call's end.
@@ -167,9 +170,8 @@ impl<C: Call> Blocked<'_, C> {
         environment: &mut impl Environment,
         looks: &mut Looks,
     ) -> Option<Result<C::Output, Stop>> {
-        if let Some(deadlock) = graph::examine(self.thread)
-            && (deadlock.certainty == Certainty::Certain || !looks.reported)
-        {
+        let new = |deadlock: &Deadlock| deadlock.certainty == Certainty::Certain || !looks.reported;
+        if let Some(deadlock) = graph::examine(self.thread).filter(new) {
             looks.reported = true;
             if let Some(end) = self.answer(deadlock, environment) {
                 return Some(end);

@@ -237,13 +237,9 @@ impl<S: Store> Call for GetCall<S> {
 
 #[inline]
 fn get<S: Store>(state: &mut QueueState<S>, wakes: &mut Wakes) -> Option<Result<S::Item, ShutDown>> {
-    if state.has_item()
-        && let Some(item) = state.take(wakes)
-    {
-        return Some(Ok(item));
-    }
+    let item = if state.has_item() { state.take(wakes) } else { None };
     // Items that are promised to others don't keep a newcomer waiting after the end.
-    (state.phase == Phase::Closed).then_some(Err(ShutDown))
+    item.map(Ok).or_else(|| (state.phase == Phase::Closed).then_some(Err(ShutDown)))
 }
 
 /// Waiting until every item was reported done.
