@@ -66,14 +66,14 @@ impl Content {
             lock.getattr(method)?;
         }
         let own = Own::of(&lock);
-        Ok(Self { raw: RawCondvar::new(self::name(name)), lock: lock.unbind(), own })
+        Ok(Self { raw: RawCondvar::of_kind(self::name(name), &"Condition"), lock: lock.unbind(), own })
     }
 
     fn around_own_lock(rules: Rules) -> Self {
         Python::attach(|python| {
             let own = Py::new(python, RLock::with(rules, None)).expect("memory for a lock");
             let lock = own.clone_ref(python).into_any();
-            Self { raw: RawCondvar::new(Name::NONE), lock, own: Some(Own::RLock(own)) }
+            Self { raw: RawCondvar::of_kind(Name::NONE, &"Condition"), lock, own: Some(Own::RLock(own)) }
         })
     }
 }

@@ -16,6 +16,8 @@ use super::line::{Counters, Line, Name};
 pub struct RawCondvar {
     line: Gate<Line>,
     name: Name,
+    /// Behind a second reference, as a mutex's is.
+    kind: &'static &'static str,
 }
 
 #[cfg(not(any(loom, shuttle)))]
@@ -31,7 +33,14 @@ impl RawCondvar {
     const_unless_modelled! {
         /// One that nobody waits for.
         pub fn new(name: Name) -> Self {
-            Self { line: Gate::new(Line::new()), name }
+            Self::of_kind(name, &"Condvar")
+        }
+    }
+
+    const_unless_modelled! {
+        /// One that a report calls by another word: `&"Condition"`.
+        pub fn of_kind(name: Name, kind: &'static &'static str) -> Self {
+            Self { line: Gate::new(Line::new()), name, kind }
         }
     }
 
@@ -66,7 +75,7 @@ impl RawCondvar {
 
 impl Resource for RawCondvar {
     fn kind(&self) -> &'static str {
-        "Condition"
+        self.kind
     }
 
     fn name(&self) -> Option<&str> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use oneloom_sync::raw::{LockCall, NotifiedCall, RawCondvar, RawMutex, Unlocked};
+use oneloom_sync::raw::{LockCall, Name, NotifiedCall, RawCondvar, RawMutex, Unlocked};
 use oneloom_wait::clock::Deadline;
+use oneloom_wait::graph::Resource;
 use oneloom_wait::wait::{Stop, block};
 
 use crate::harness::{Plain, Polled, eventually, me, wait};
@@ -29,6 +30,12 @@ fn notifications_go_to_those_who_wait_first_come_first() {
     assert_eq!(condvar.notify_all(), 2);
     assert_eq!(condvar.notify_all(), 0);
     assert_eq!(line[3].poll(), Some(()));
+}
+
+#[test]
+fn it_is_called_what_its_users_know_it_by() {
+    assert_eq!(RawCondvar::default().kind(), "Condvar");
+    assert_eq!(RawCondvar::of_kind(Name::NONE, &"Condition").kind(), "Condition");
 }
 
 #[test]
