@@ -31,9 +31,6 @@ FAILING = {
         "MiscTestCase.test__all__": "knows public names by a __module__ of the standard library; tests/test_dropin_names.py "
         "compares ours",
     },
-    "queue": {
-        "FailingQueueTest.test_failing_queue": "a subclass overrides _put and _get, which our queues do not call yet",
-    },
 }
 
 # CPython's own skips. They may pass elsewhere, as in a debug build.

@@ -2,6 +2,8 @@
 
 import copy
 import gc
+import importlib
+import inspect
 import pickle
 import queue
 import sys
@@ -186,6 +188,83 @@ def test_lock_has_its_oldest_names_too():
     lock.release_lock()
     assert not lock.locked_lock()
     assert not hasattr(oneloom.Lock, "acquire_lock")
+
+
+def same_parameters(ours, theirs):
+    """Whether ours takes what theirs takes, by position and by name, with the same defaults; more may follow."""
+    ours, theirs = (list(inspect.signature(thing).parameters.values()) for thing in (ours, theirs))
+    missing = [want for want in theirs if want.name != "self" and all(
+        (have.name, have.kind, have.default) != (want.name, want.kind, want.default) for have in ours
+    )]  # fmt: skip
+    shared = {want.name for want in theirs}
+    in_order = [have.name for have in ours if have.name in shared] == [want.name for want in theirs]
+    extra = [have for have in ours if have.name not in shared]
+    optional = all(have.default is not have.empty or have.kind in (have.VAR_POSITIONAL, have.VAR_KEYWORD) for have in extra)
+    return not missing and in_order and optional
+
+
+CLASSES = [
+    *(("threading", name) for name in "Lock RLock Condition Semaphore BoundedSemaphore Event Barrier Thread Timer".split()),
+    *(("queue", name) for name in "Queue LifoQueue PriorityQueue SimpleQueue".split()),
+]
+
+
+def classes(module, name):
+    """The drop-in's class and its namesake; a function stands for the class of what it makes."""
+    found = [getattr(importlib.import_module(f"{package}{module}"), name) for package in ("oneloom.", "")]
+    return [thing if inspect.isclass(thing) else type(thing()) for thing in found]
+
+
+@pytest.mark.parametrize("module, name", CLASSES)
+def test_methods_are_named_documented_and_take_what_the_namesakes_take(module, name):
+    ours, theirs = classes(module, name)
+    assert ours.__qualname__ == ours.__name__ == name and ours.__doc__
+    for method in [each for each in dir(theirs) if not each.startswith("_")]:
+        own, namesake = getattr(ours, method), getattr(theirs, method)
+        assert callable(own) == callable(namesake), method
+        if not callable(own):
+            continue
+        plain = method.removesuffix("_lock")  # A second name of the same method.
+        assert own.__name__ == plain and own.__qualname__.endswith(f".{plain}"), method
+        assert own.__doc__ or own is namesake, method
+        try:
+            inspect.signature(namesake)
+        except ValueError:
+            continue  # Before 3.13, C does not say what it takes.
+        assert same_parameters(own, namesake), (method, inspect.signature(own), inspect.signature(namesake))
+    if isinstance(getattr(threading if module == "threading" else queue, name), type):
+        assert same_parameters(ours, theirs), (inspect.signature(ours), inspect.signature(theirs))
+
+
+@pytest.mark.parametrize("package", ["", "oneloom."])
+def test_arguments_go_by_name(package):
+    t, q = (importlib.import_module(f"{package}{module}") for module in ("threading", "queue"))
+    for lock in (t.Lock(), t.RLock(), t.Condition(lock=t.Lock())):
+        assert lock.acquire(blocking=True, timeout=-1)
+    semaphore = t.Semaphore(value=0)
+    assert not semaphore.acquire(blocking=True, timeout=0)
+    semaphore.release(n=2)
+    assert semaphore.acquire(blocking=False, timeout=None) and semaphore.acquire(timeout=1)
+    assert not t.Event().wait(timeout=0)
+    with t.Condition(lock=None) as _, t.Condition() as _:
+        pass
+    condition = t.Condition()
+    with condition:
+        condition.notify(n=1)
+        assert not condition.wait(timeout=0)
+        assert condition.wait_for(predicate=lambda: 5, timeout=0) == 5
+    assert t.Barrier(parties=1, action=None, timeout=None).wait(timeout=1) == 0
+    timer = t.Timer(interval=0, function=int, args=None, kwargs=None)
+    timer.start()
+    timer.join(timeout=None)
+    jobs = q.Queue(maxsize=2)
+    jobs.put(item=1, block=True, timeout=None)
+    jobs.put_nowait(item=2)
+    assert [jobs.get(block=True, timeout=1), jobs.get_nowait()] == [1, 2]
+    simple = q.SimpleQueue()
+    simple.put(item=1, block=True, timeout=None)
+    simple.put_nowait(item=2)
+    assert [simple.get(block=True, timeout=None), simple.get_nowait()] == [1, 2]
 
 
 def test_an_error_of_the_queue_can_be_pickled_and_the_queue_not():

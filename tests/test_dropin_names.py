@@ -205,6 +205,7 @@ def test_submodules_of_asyncio_import_by_name():
     assert oneloom.asyncio.subprocess is asyncio.subprocess
     assert tasks is asyncio.tasks
     assert oneloom.asyncio.locks.Lock is oneloom.asyncio.Lock
+    assert oneloom.asyncio.locks._ContextManagerMixin is asyncio.locks._ContextManagerMixin
     assert asyncio.locks.Lock is asyncio.Lock is not oneloom.asyncio.Lock
 
 

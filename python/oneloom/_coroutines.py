@@ -197,6 +197,6 @@ def attach() -> None:
         for name, function in methods.items():
             setattr(owner, name, function)
     for function in {function for methods in _METHODS.values() for function in methods.values()}:
-        names = [name for methods in _METHODS.values() for name, each in methods.items() if each is function]
-        function.__name__ = names[0]
-        function.__qualname__ = names[0]
+        places = [(owner, name) for owner, methods in _METHODS.items() for name, each in methods.items() if each is function]
+        owner, function.__name__ = places[0]
+        function.__qualname__ = f"{owner.__name__}.{places[0][1]}" if len(places) == 1 else places[0][1]

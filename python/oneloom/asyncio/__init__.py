@@ -57,4 +57,6 @@ for _name, _module in list(sys.modules.items()):
         # `import oneloom.asyncio.subprocess` is the standard library's module, not a second copy of it.
         sys.modules.setdefault(f"oneloom.{_name}", _module)
 
+for _name in ("locks", "queues"):
+    _mirror(f"{__name__}.{_name}", getattr(_original, _name))
 _mirror(__name__, _original)

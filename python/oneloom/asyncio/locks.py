@@ -129,7 +129,7 @@ class Lock(_Entered, _Line):
             except CancelledError:
                 # The release may have found only us, cancelled but still in line.
                 if not self._locked:
-                    self._call_next()
+                    self._wake_up_first()
                 raise
         self._locked = True
         return True
@@ -139,9 +139,9 @@ class Lock(_Entered, _Line):
         if not self._locked:
             raise RuntimeError("Lock is not acquired.")
         self._locked = False
-        self._call_next()
+        self._wake_up_first()
 
-    def _call_next(self) -> None:
+    def _wake_up_first(self) -> None:
         # Only the first counts: while it is on its way, calling a second one would give the lock away twice. If it was
         # cancelled, it calls the next one when it leaves the line.
         if self._waiters and not self._waiters[0].done():
@@ -286,16 +286,20 @@ class Semaphore(_Entered, _Line):
             await self._stand_in_line()
         finally:
             # Permits may have come back while those in front of them were on their way.
-            self._hand_over()
+            while self._value and self._wake_up_next():
+                pass
         return True
 
     def release(self) -> None:
         """Give a permit back; whoever waits longest gets it."""
-        self._value += 1 - self._call()
+        self._value += 1
+        self._wake_up_next()
 
-    def _hand_over(self) -> None:
-        while self._value and self._call():
-            self._value -= 1
+    def _wake_up_next(self) -> bool:
+        """Give a permit to who waits longest; False if nobody does."""
+        called = self._call()
+        self._value -= called
+        return called > 0
 
     def _missed_call(self) -> None:
         self._value += 1  # `acquire` hands it on.
@@ -333,7 +337,7 @@ class Barrier(OfOneLoop):
     def __init__(self, parties: int) -> None:
         if parties < 1:
             raise ValueError("parties must be > 0")
-        self._changed = Condition()
+        self._cond = Condition()
         self._parties = parties
         self._phase = _Phase.FILLING
         self._count = 0  # tasks inside: those that wait, then those that have not left yet
@@ -355,9 +359,9 @@ class Barrier(OfOneLoop):
 
         BrokenBarrierError if the barrier is broken, or is reset or aborted while waiting.
         """
-        async with self._changed:
+        async with self._cond:
             # Those who come while the last round still leaves wait outside.
-            await self._changed.wait_for(lambda: self._phase not in (_Phase.DRAINING, _Phase.RESETTING))
+            await self._cond.wait_for(lambda: self._phase not in (_Phase.DRAINING, _Phase.RESETTING))
             self._refuse_if_broken("Barrier aborted")
             index = self._count
             self._count += 1
@@ -365,7 +369,7 @@ class Barrier(OfOneLoop):
                 if self._count == self._parties:
                     self._enter(_Phase.DRAINING)
                 else:
-                    await self._changed.wait_for(lambda: self._phase is not _Phase.FILLING)
+                    await self._cond.wait_for(lambda: self._phase is not _Phase.FILLING)
                     if self._phase is not _Phase.DRAINING:
                         raise BrokenBarrierError("Abort or reset of barrier")
                 return index
@@ -380,16 +384,16 @@ class Barrier(OfOneLoop):
 
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase
-        self._changed.notify_all()
+        self._cond.notify_all()
 
     async def reset(self) -> None:
         """Make the barrier empty and whole again; tasks that wait get BrokenBarrierError."""
-        async with self._changed:
+        async with self._cond:
             self._enter(_Phase.RESETTING if self._count else _Phase.FILLING)
 
     async def abort(self) -> None:
         """Break the barrier: tasks that wait, and all that come later, get BrokenBarrierError."""
-        async with self._changed:
+        async with self._cond:
             self._enter(_Phase.BROKEN)
 
     @property

@@ -125,7 +125,7 @@ class Queue(OfOneLoop, Generic[_T]):
         self._put(item)
         self._unfinished_tasks += 1
         self._finished.clear()
-        self._call_next(self._getters)
+        self._wakeup_next(self._getters)
 
     async def get(self) -> _T:
         """Wait for an item and take it. QueueShutDown once the queue is shut down and empty."""
@@ -137,7 +137,7 @@ class Queue(OfOneLoop, Generic[_T]):
         if self.empty():
             raise QueueShutDown if self._is_shutdown else QueueEmpty
         item = self._get()
-        self._call_next(self._putters)
+        self._wakeup_next(self._putters)
         return item
 
     async def _wait_while(self, unready: Callable[[], bool], line: deque[Future[None]]) -> None:
@@ -155,11 +155,11 @@ class Queue(OfOneLoop, Generic[_T]):
                 if place in line:
                     line.remove(place)
                 elif not place.cancelled() and not unready():
-                    self._call_next(line)  # We were called as well as cancelled: the next one goes instead.
+                    self._wakeup_next(line)  # We were called as well as cancelled: the next one goes instead.
                 raise
 
     @staticmethod
-    def _call_next(line: deque[Future[None]]) -> None:
+    def _wakeup_next(line: deque[Future[None]]) -> None:
         while line:
             place = line.popleft()
             if not place.done():
@@ -193,7 +193,7 @@ class Queue(OfOneLoop, Generic[_T]):
                 self._finished.set()
         for line in (self._getters, self._putters):
             while line:
-                self._call_next(line)
+                self._wakeup_next(line)
 
 
 class PriorityQueue(Queue[_T]):
