@@ -267,6 +267,35 @@ def test_arguments_go_by_name(package):
     assert [simple.get(block=True, timeout=None), simple.get_nowait()] == [1, 2]
 
 
+def filled(module, maxsize):
+    """How many items go into a queue, up to five; and what it says of its size, where that is a whole number."""
+    made = module.Queue(maxsize)
+    while made.qsize() < 5 and not made.full():
+        made.put("item", timeout=0)
+    return made.qsize(), made.maxsize if maxsize in (2, 2.0, 0, -3) else None
+
+
+@pytest.mark.parametrize("maxsize", [2, 2.0, 1.5, 0.5, 0, -3, True, *map(float, ("inf", "-inf", "nan")), 2**64, -(2**64), 10**400])
+def test_maxsize_is_any_number(maxsize):
+    assert filled(oneloom.queue, maxsize) == filled(queue, maxsize)
+
+
+@pytest.mark.parametrize("maxsize", [0, -1, 1, 1.5])
+@pytest.mark.parametrize("block", [True, False])
+def test_put_refuses_a_negative_timeout_where_the_namesake_does(maxsize, block):
+    assert outcome(lambda: oneloom.queue.Queue(maxsize).put(1, block, -1)) == outcome(
+        lambda: queue.Queue(maxsize).put(1, block, -1)
+    )
+
+
+def test_whole_numbers_may_be_floats():
+    assert oneloom.threading.Semaphore(4 / 2)._value == oneloom.threading.BoundedSemaphore(2.0)._value == 2
+    assert oneloom.threading.Barrier(1.0).wait() == 0
+    for wrong in (1.5, float("inf"), float("nan")):
+        with pytest.raises(TypeError):
+            oneloom.threading.Semaphore(wrong)
+
+
 def test_an_error_of_the_queue_can_be_pickled_and_the_queue_not():
     assert pickle.loads(pickle.dumps(oneloom.queue.Empty())).__class__ is queue.Empty
     with pytest.raises(TypeError, match="pickle"):

@@ -111,6 +111,39 @@ def test_private_names_are_the_namesakes(name):
         assert private in dir(drop_in)
 
 
+PRIVATE_OF_OBJECTS = {
+    "threading": {
+        "Lock": ["_at_fork_reinit"],
+        "RLock": ["_at_fork_reinit", "_is_owned", "_release_save", "_acquire_restore", "_recursion_count"],
+        "Condition": ["_lock", "_at_fork_reinit", "_is_owned", "_release_save", "_acquire_restore"],
+        "Event": ["_at_fork_reinit", "_cond"],
+        "Semaphore": ["_value"],
+    },
+    "queue": {"Queue": ["_init", "_qsize", "_put", "_get", "mutex", "queue", "not_empty", "not_full", "all_tasks_done"]},
+    "asyncio": {
+        "Lock": ["_waiters", "_loop", "_get_loop", "_wake_up_first"],
+        "Event": ["_waiters", "_loop"],
+        "Condition": ["_waiters", "_loop", "_lock"],
+        "Semaphore": ["_waiters", "_loop", "_value", "_wake_up_next"],
+        "Queue": ["_getters", "_putters", "_unfinished_tasks", "_format", "_init", "_put", "_get", "_queue", "_loop",
+                  "_finished", "_wakeup_next", "_maxsize"],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_private_names_that_programs_reach_for_are_there(name):
+    original, drop_in = pair(name)
+    for kind, privates in PRIVATE_OF_OBJECTS[name].items():
+        for private in privates:
+            if private == "_recursion_count" and sys.version_info < (3, 12):
+                continue
+            assert hasattr(getattr(original, kind)(), private) and hasattr(getattr(drop_in, kind)(), private), (kind, private)
+            assert callable(getattr(getattr(original, kind)(), private)) == callable(getattr(getattr(drop_in, kind)(), private))
+    if name == "asyncio":
+        assert drop_in.Barrier(2)._count == original.Barrier(2)._count == 0
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_missing_name_is_the_drop_ins_error(name):
     _, drop_in = pair(name)

@@ -7,6 +7,7 @@ use oneloom_wait::clock::Deadline;
 use pyo3::Borrowed;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyInt};
 
 /// A flag: anything with a truth value, as the standard library takes it.
 #[derive(Clone, Copy)]
@@ -18,6 +19,44 @@ impl<'py> FromPyObject<'_, 'py> for Truth {
     #[inline]
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         Ok(Self(object.is_truthy()?))
+    }
+}
+
+/// A whole number, which may be written as a float: `Semaphore(cores / 2)` is as good as `cores // 2`.
+#[derive(Clone, Copy)]
+pub struct Whole(pub i64);
+
+impl<'py> FromPyObject<'_, 'py> for Whole {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.cast::<PyFloat>().map(|float| float.value()) {
+            Ok(float) if float.fract() == 0.0 => Ok(Self(float as i64)),
+            _ => object.extract().map(Self),
+        }
+    }
+}
+
+/// A queue's `maxsize`: any number, as the standard library only compares it. What is too large is the largest.
+#[derive(Clone, Copy)]
+pub struct Maxsize(pub isize);
+
+impl<'py> FromPyObject<'_, 'py> for Maxsize {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>() {
+            return Ok(Self(object.extract::<isize>().or_else(|_| number(object))?));
+        }
+        object.extract().map(Self)
+    }
+}
+
+fn number(object: Borrowed<'_, '_, PyAny>) -> PyResult<isize> {
+    match object.extract::<f64>() {
+        Ok(number) => Ok(number.ceil() as isize),
+        Err(_) if object.lt(0)? => Ok(isize::MIN),
+        Err(_) => Ok(isize::MAX),
     }
 }
 

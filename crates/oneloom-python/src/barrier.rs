@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::arguments::{Timeout, lenient_deadline, name};
+use crate::arguments::{Timeout, Whole, lenient_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::errors;
@@ -94,12 +94,12 @@ impl Barrier {
     fn __init__(
         &self,
         python: Python<'_>,
-        parties: i64,
+        parties: Whole,
         action: Option<Py<PyAny>>,
         timeout: Timeout,
         name: Option<&str>,
     ) -> PyResult<()> {
-        let parties = u32::try_from(parties)
+        let parties = u32::try_from(parties.0)
             .ok()
             .filter(|parties| (1..=RawBarrier::MAXIMUM).contains(parties))
             .ok_or_else(|| PyValueError::new_err("parties must be > 0"))?;

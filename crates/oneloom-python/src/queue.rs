@@ -13,7 +13,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::arguments::{Timeout, Truth, lenient_deadline, name, queue_deadline};
+use crate::arguments::{Maxsize, Timeout, Truth, lenient_deadline, name, queue_deadline};
 use crate::environment::notifying;
 use crate::errors;
 use crate::flavour::{Figures, Flavour, Item, Limit, pending, seconds_left};
@@ -49,6 +49,12 @@ impl Queue {
     pub fn with(flavour: Arc<dyn Flavour>) -> Self {
         Self { flavour, shown_maxsize: AtomicIsize::new(0), standard: OnceLock::new() }
     }
+
+    /// The timeout of a put. A negative one is refused only where there may be no place, as in the standard library.
+    fn put_timeout(&self, timeout: Timeout) -> Timeout {
+        let unbounded = || !self.flavour.is_handed_over() && self.shown_maxsize.load(Ordering::Relaxed) <= 0;
+        timeout.map(|seconds| if seconds < 0.0 && unbounded() { 0.0 } else { seconds })
+    }
 }
 
 /// A queue's `maxsize`: anything below one means any number of items.
@@ -66,8 +72,9 @@ impl Queue {
         Self::with(Arc::new(RawQueue::<Fifo<Item>>::new(0, Name::NONE)))
     }
 
-    #[pyo3(signature = (maxsize=0, *, name=None))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: isize, name: Option<&str>) -> PyResult<()> {
+    #[pyo3(signature = (maxsize=Maxsize(0), *, name=None))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Maxsize, name: Option<&str>) -> PyResult<()> {
+        let Maxsize(maxsize) = maxsize;
         let this = slf.get();
         this.flavour.set_name(self::name(name));
         if standard::is_wanted(slf)? {
@@ -86,11 +93,12 @@ impl Queue {
     /// Put an item, waiting for a free place where there is none.
     ///
     /// Waits for at most `timeout` seconds (None: no limit), with `block=False` not at all. `queue.Full` if there
-    /// was no place in time; `ShutDown` if the queue was shut down; ValueError for a negative timeout.
+    /// was no place in time; `ShutDown` if the queue was shut down; ValueError for a negative timeout, unless there is
+    /// place for any number of items.
     #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
     #[inline]
     fn put(slf: &Bound<'_, Self>, item: Item, block: Truth, timeout: Timeout) -> PyResult<()> {
-        let limit = Limit::new(block.0, timeout)?;
+        let limit = Limit::new(block.0, slf.get().put_timeout(timeout))?;
         slf.get().flavour.put(slf.py(), item, &limit).or_else(|failure| standard::put(slf, failure, &limit))
     }
 
@@ -182,7 +190,7 @@ impl Queue {
     fn set_maxsize(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.get();
         if !this.flavour.is_handed_over() {
-            let maxsize = maxsize.extract()?;
+            let Maxsize(maxsize) = maxsize.extract()?;
             this.shown_maxsize.store(maxsize, Ordering::Relaxed);
             notifying(slf.py(), || this.flavour.set_maxsize(capacity(maxsize)));
         }

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::arguments::{Timeout, Truth, lenient_deadline, name};
+use crate::arguments::{Timeout, Truth, Whole, lenient_deadline, name};
 use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::initialised::Initialised;
@@ -54,9 +54,9 @@ impl Semaphore {
         Self { raw: Initialised::or(|| RawSemaphore::new(1, None, Name::NONE)) }
     }
 
-    #[pyo3(signature = (value=1, *, name=None))]
-    fn __init__(&self, value: i64, name: Option<&str>) -> PyResult<()> {
-        self.initialise(value, false, name)
+    #[pyo3(signature = (value=Whole(1), *, name=None))]
+    fn __init__(&self, value: Whole, name: Option<&str>) -> PyResult<()> {
+        self.initialise(value.0, false, name)
     }
 
     /// Take a permit; True if one was taken.
@@ -185,8 +185,8 @@ impl BoundedSemaphore {
         PyClassInitializer::from(base).add_subclass(Self)
     }
 
-    #[pyo3(signature = (value=1, *, name=None))]
-    fn __init__(slf: &Bound<'_, Self>, value: i64, name: Option<&str>) -> PyResult<()> {
-        slf.as_super().get().initialise(value, true, name)
+    #[pyo3(signature = (value=Whole(1), *, name=None))]
+    fn __init__(slf: &Bound<'_, Self>, value: Whole, name: Option<&str>) -> PyResult<()> {
+        slf.as_super().get().initialise(value.0, true, name)
     }
 }
