@@ -58,6 +58,7 @@ PLANTED = [
     ("check_length", {"tests/new.py": '"""New."""\n' + "pass\n" * 600}, "601 lines"),
     ("check_unwanted", {"docs/new.md": "# New\nLook in /" + "root/notes.\n"}, "somebody's machine"),
     ("check_unwanted", {f"{WAIT}/src/new.rs": "//! New.\n// TO" + "DO: write it.\n"}, "note to oneself"),
+    ("check_unwanted", {f"{WAIT}/src/new.rs": "//! New.\nfn f() { if x &&" + " let Some(y) = z {} }\n"}, "let chain"),
     ("check_unwanted", {f"{WAIT}/src/new.rs": "//! New.\nfn f() { tod" + "o!() }\n"}, "unfinished"),
     ("check_unwanted", {f"{WAIT}/tests/new.rs": "//! New.\n#[ignor" + "e]\nfn f() {}\n"}, "does not run"),
     ("check_unwanted", {"tests/new.py": '"""New."""\n@pytest.mark.ski' + "p\ndef test(): ...\n"}, "does not run"),
