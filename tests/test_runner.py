@@ -49,6 +49,7 @@ TABLE = [
     ["forked.py"],
     ["pipeline.py"],
     ["coroutines.py"],
+    ["queues.py"],
     ["logged.py"],
     ["names.py"],
     ["-m", "package"],

@@ -62,6 +62,10 @@ pub fn instead<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyA
 /// Whether a queue that is being initialized is to follow the standard algorithm: it does already, or its class
 /// overrides a hook.
 pub fn is_wanted(queue: &Bound<'_, Queue>) -> PyResult<bool> {
+    let mut wanted = queue.get().flavour.is_handed_over();
+    if queue.is_exact_instance_of::<Queue>() {
+        return Ok(wanted);
+    }
     let (python, class) = (queue.py(), queue.get_type());
     let native = if queue.is_instance_of::<PriorityQueue>() {
         python.get_type::<PriorityQueue>()
@@ -70,7 +74,6 @@ pub fn is_wanted(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     } else {
         python.get_type::<Queue>()
     };
-    let mut wanted = queue.get().flavour.is_handed_over();
     for hook in HOOKS.iter().filter(|_| !class.is(&native)) {
         wanted |= !class.getattr(*hook)?.is(&native.getattr(*hook)?);
     }

@@ -186,16 +186,16 @@ async def _wait_async(condition: Any, end: float | None, too_late: type[Exceptio
     left = None if end is None else end - monotonic()
     if left is not None and left <= 0:
         raise too_late
-    waiting, _ = condition._wait_later(left)
+    waiting, mutex = condition._wait_later(left)
     try:
         await waiting
     except BaseException:
-        condition.acquire()
+        mutex.restore_blocking()
         _pass_on(condition)
         raise
-    # Not by `acquire_async`: until this task ran on, it would have the mutex, and whoever else on its loop wants it
-    # would block the loop, and so this task, for ever. A mutex is held for a moment only.
-    condition.acquire()
+    # An awaited mutex would be this task's before the task runs: whoever else on the loop wants it meanwhile would
+    # block the loop, and so this task, for ever. A mutex is held for a moment only.
+    mutex.restore_blocking()
 
 
 def _pass_on(condition: Any) -> None:

@@ -180,6 +180,12 @@ impl SavedLock {
         awaitable.map(|awaitable| Some(awaitable.unbind()))
     }
 
+    /// Takes the lock again here and now, for a coroutine that blocks rather than own a lock before it runs.
+    fn restore_blocking(&self, python: Python<'_>) -> PyResult<()> {
+        let outcome = locked(&self.shared).outcome.take();
+        outcome.transpose()?.map_or(Ok(()), |saved| saved.restore(self.condition.get().lock.bind(python)))
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.condition)?;
         // Ours to show, since the call in line, which shares it, can't. Locks of our own lead nowhere.
