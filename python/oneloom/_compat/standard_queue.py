@@ -170,16 +170,10 @@ def _end(timeout: float | None) -> float | None:
 
 
 def _wait(condition: Any, block: bool, end: float | None, too_late: type[Exception]) -> None:
-    if not block:
-        raise too_late
     left = None if end is None else end - monotonic()
-    if left is not None and left <= 0:
+    if not block or left is not None and left <= 0:
         raise too_late
-    try:
-        condition.wait(left)
-    except BaseException:
-        _pass_on(condition)
-        raise
+    condition.wait(left)
 
 
 async def _wait_async(condition: Any, end: float | None, too_late: type[Exception]) -> None:
@@ -189,19 +183,10 @@ async def _wait_async(condition: Any, end: float | None, too_late: type[Exceptio
     waiting, mutex = condition._wait_later(left)
     try:
         await waiting
-    except BaseException:
+    finally:
+        # An awaited mutex would be this task's before the task runs: whoever else on the loop wants it meanwhile would
+        # block the loop, and so this task, for ever. A mutex is held for a moment only.
         mutex.restore_blocking()
-        _pass_on(condition)
-        raise
-    # An awaited mutex would be this task's before the task runs: whoever else on the loop wants it meanwhile would
-    # block the loop, and so this task, for ever. A mutex is held for a moment only.
-    mutex.restore_blocking()
-
-
-def _pass_on(condition: Any) -> None:
-    """Notify somebody else: whoever gives up here may have been notified already, and it must not be lost."""
-    if condition._is_owned():
-        condition.notify()
 
 
 def _begin_fifo(self: Any, maxsize: int) -> None:
