@@ -68,6 +68,20 @@ def test_subclass_of_a_queue_may_take_other_arguments(name):
     assert made.label == ("a", "red") and made.maxsize == 3
 
 
+def test_subclass_of_a_simple_queue_may_take_other_arguments():
+    class Own(oneloom.queue.SimpleQueue):
+        def __init__(self, label, name):
+            super().__init__()
+            self.label = label, name
+
+    made = Own("a", name=5)
+    made.put(1)
+    assert made.label == ("a", 5) and made.get() == 1
+    for wrong in (lambda module: module.SimpleQueue(3), lambda module: module.SimpleQueue(bogus=3)):
+        assert outcome(lambda: wrong(oneloom.queue)) == outcome(lambda: wrong(queue)) == "TypeError"
+    assert oneloom.queue.SimpleQueue(name="jobs").name == "jobs"
+
+
 @pytest.mark.parametrize("name", [name for name in SUBCLASSED if name not in ("Thread", "Timer")])
 def test_subclass_that_forgets_the_base_init_gets_a_plain_one(name):
     class Own(getattr(oneloom.threading, name)):

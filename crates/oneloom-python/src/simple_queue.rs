@@ -6,7 +6,7 @@ use oneloom_sync::raw::queue::{Fifo, RawQueue};
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::arguments::{Timeout, Truth, name, queue_deadline};
 use crate::environment::notifying;
@@ -43,10 +43,26 @@ impl SimpleQueue {
 
 #[pymethods]
 impl SimpleQueue {
+    /// A subclass's `__init__` may take other arguments.
     #[new]
-    #[pyo3(signature = (*, name=None))]
-    fn new(name: Option<&str>) -> Self {
-        Self { raw: Arc::new(RawQueue::new(0, self::name(name))) }
+    #[classmethod]
+    #[pyo3(signature = (*arguments, **keywords), text_signature = "(*, name=None)")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let given = keywords.map(|keywords| keywords.get_item("name")).transpose()?.flatten();
+        let others = arguments.len() + keywords.map_or(0, |keywords| keywords.len());
+        let name = match given {
+            _ if !class.is(class.py().get_type::<Self>()) => None,
+            _ if others > usize::from(given.is_some()) => {
+                return Err(PyTypeError::new_err("SimpleQueue() takes no argument but name="));
+            }
+            Some(given) => given.extract::<Option<String>>()?,
+            None => None,
+        };
+        Ok(Self { raw: Arc::new(RawQueue::new(0, self::name(name.as_deref()))) })
     }
 
     #[classmethod]
