@@ -13,7 +13,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help demo test test-rust test-models test-python lint bench stress sanitize sanitize-thread sanitize-address docs wheel clean FORCE
+.PHONY: help demo test test-rust test-models test-python packages lint bench stress sanitize sanitize-thread sanitize-address docs wheel clean FORCE
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV_PYTHON := $(VENV)/bin/python
@@ -52,6 +52,10 @@ endef
 
 test-python: $(VENV)/.test-tools $(VENV)/.extension ## The Python tests, with the examples and the documentation's code
 	$(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
+
+packages: $(VENV)/.test-tools $(VENV)/.extension ## Well-known packages' own tests, with oneloom and without (network, minutes)
+	$(VENV_PYTHON) tests/packages.py $(PACKAGES)
+	$(VENV_PYTHON) tests/servers.py
 
 lint: $(VENV)/.test-tools $(VENV)/.extension ## Format, clippy, tidy check and type stubs; nothing is changed
 	cargo fmt --all --check

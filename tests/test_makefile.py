@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TARGETS = "help demo test lint bench stress sanitize docs wheel".split()
+TARGETS = "help demo test packages lint bench stress sanitize docs wheel".split()
 
 
 def make(*arguments):

@@ -229,6 +229,18 @@ def test_standard_modules_are_replaced_whenever_they_are_imported():
     assert run(["-m", "oneloom", "-c", program]) == (0, b"", b"")
 
 
+def test_module_that_asks_for_the_interpreter_s_own_lock_gets_it(tmp_path):
+    (tmp_path / "trio" / "_core").mkdir(parents=True)
+    for name in ("__init__", "_core/__init__", "_core/_entry_queue"):
+        (tmp_path / "trio" / f"{name}.py").write_text("import threading\nlock = threading.RLock()\n")
+    (tmp_path / "program.py").write_text(
+        "import trio, trio._core._entry_queue as asking, threading\n"
+        "print([type(lock).__module__ for lock in (trio.lock, asking.lock)], threading.__name__)\n"
+    )
+    done = run(["-m", "oneloom", "program.py"], where=tmp_path)
+    assert done == (0, b"['oneloom.threading', '_thread'] oneloom.threading\n", b"")
+
+
 def test_importing_oneloom_replaces_nothing():
     program = (
         "import sys\nbefore = sys.meta_path[:]\n"

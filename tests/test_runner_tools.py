@@ -60,10 +60,11 @@ def test_debugger(session):
     assert b"(Pdb)" in compare(arguments, stdin=typed.encode())[1]
 
 
+PYTEST = ["-m", "pytest", "-v", "-p", "no:cacheprovider"]
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [["tested.py", "-v"], ["-m", "unittest", "-v", "tested"], ["-m", "pytest", "-v", "-p", "no:cacheprovider", "tested.py"]],
-    ids=" ".join,
+    "arguments", [["tested.py", "-v"], ["-m", "unittest", "-v", "tested"], [*PYTEST, "tested.py"]], ids=" ".join
 )
 def test_test_runners_report_the_same(arguments):
     plain, under_oneloom = (run([*runner, *arguments]) for runner in ([], ["-m", "oneloom"]))
