@@ -105,6 +105,22 @@ def test_first_init_counts():
     assert semaphore._value == 3
 
 
+@pytest.mark.parametrize("name", [*SUBCLASSED, *QUEUES, "SimpleQueue"])
+def test_subclass_may_have_a_name_of_its_own(name):
+    base = getattr(oneloom.threading, name, None) or getattr(oneloom.queue, name)
+    arguments = SUBCLASSED[name][0] if name in SUBCLASSED else ()
+
+    class Own(base):
+        def __init__(self, name):
+            super().__init__(*arguments)
+            self.name = name
+
+    made = Own("a")
+    assert made.name == "a"
+    made.name = "b"
+    assert made.name == "b"
+
+
 @pytest.mark.parametrize("name", ["Semaphore", "BoundedSemaphore", "Event", "Condition", "Barrier"])
 def test_objects_take_attributes_and_die_in_a_cycle(name):
     made = getattr(oneloom.threading, name)(*((1,) if name == "Barrier" else ()))

@@ -70,7 +70,7 @@ WRONG = {
     "a timeout in words": "oneloom.Lock().acquire(timeout='long')",
     "a policy that does not exist": "oneloom.deadlock.policy(cycles='ignore')",
     "a lock that is none": "oneloom.Condition(3)",
-    "setting a name": "oneloom.Event().name = 'event'",
+    "setting a name": "oneloom.Lock().name = 'lock'",
     "a wrong result": "value: str = oneloom.Thread(target=double, args=(2,)).result()",
 }
 

@@ -278,10 +278,15 @@ impl Condition {
         self.lock.call_method0(python, intern!(python, "_at_fork_reinit")).map(drop)
     }
 
-    /// The name that was given, for messages and dumps; None without one.
+    /// The name that was given, for messages and dumps; None without one. What is assigned is kept, but shown nowhere.
     #[getter]
-    fn name(&self) -> Option<&str> {
-        self.raw.given_name()
+    fn name<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        describe::name(slf.as_any(), slf.get().raw.given_name())
+    }
+
+    #[setter]
+    fn set_name(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        describe::set_name(slf.as_any(), name)
     }
 
     /// Who waits now, and what the slow path has seen since the object was made; see `Statistics`.

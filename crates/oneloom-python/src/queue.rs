@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::arguments::{Maxsize, Timeout, Truth, lenient_deadline, name, queue_deadline};
+use crate::describe;
 use crate::environment::notifying;
 use crate::errors;
 use crate::flavour::{Figures, Flavour, Item, Limit, pending, seconds_left};
@@ -232,20 +233,13 @@ impl Queue {
 
     /// The name that was given, for messages and dumps; None without one. What is assigned is kept, but shown nowhere.
     #[getter]
-    fn name<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        // The standard library's queues have no name, so that subclasses have it for their own use.
-        match slf.getattr("__dict__")?.get_item("name") {
-            Ok(assigned) => Ok(Some(assigned)),
-            Err(_) => match slf.get().flavour.figures().name {
-                Some(name) => Ok(Some(name.into_pyobject(slf.py())?.into_any())),
-                None => Ok(None),
-            },
-        }
+    fn name<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        describe::name(slf.as_any(), slf.get().flavour.figures().name)
     }
 
     #[setter]
     fn set_name(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        slf.getattr("__dict__")?.set_item("name", name)
+        describe::set_name(slf.as_any(), name)
     }
 
     /// What goes on in this queue's place; the queue is handed over to it if it was not yet.

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::arguments::{Timeout, Truth, name, queue_deadline};
+use crate::describe;
 use crate::environment::notifying;
 use crate::errors;
 use crate::flavour::{Flavour, Item, Limit, pending};
@@ -106,10 +107,15 @@ impl SimpleQueue {
         self.raw.is_empty()
     }
 
-    /// The name that was given, for messages and dumps; None without one.
+    /// The name that was given, for messages and dumps; None without one. What is assigned is kept, but shown nowhere.
     #[getter]
-    fn name(&self) -> Option<&str> {
-        self.raw.given_name()
+    fn name<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        describe::name(slf.as_any(), slf.get().raw.given_name())
+    }
+
+    #[setter]
+    fn set_name(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        describe::set_name(slf.as_any(), name)
     }
 
     /// Whether the queue was shut down.
