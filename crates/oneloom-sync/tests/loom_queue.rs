@@ -11,7 +11,7 @@ use loom::future::block_on;
 use oneloom_sync::raw::Name;
 use oneloom_sync::raw::queue::{Fifo, GetCall, JoinCall, PutCall, RawQueue, ReserveCall, ShutDown};
 use oneloom_wait::gate::Gate;
-use oneloom_wait::wait::Primitive;
+use oneloom_wait::wait::{Call, Primitive};
 use support::{Unprotected, check, check_both_ways, future, poll_once, start, wait, wait_in_time};
 
 type Queue = RawQueue<Fifo<u32>>;
@@ -123,6 +123,42 @@ fn a_put_that_times_out_has_put_nothing() {
 }
 
 #[test]
+fn items_of_one_producer_are_got_in_their_order() {
+    check(2, || {
+        let queue = queue(0, &[]);
+        let putter = start(&queue, |queue| [1, 2, 3].into_iter().for_each(|item| put(queue, item)));
+        assert_eq!([get(&queue), get(&queue), get(&queue)], [1, 2, 3]);
+        putter.join().unwrap();
+        assert_eq!(rest(&queue), []);
+    });
+}
+
+#[test]
+fn a_full_queue_refuses_a_put() {
+    check(1, || {
+        let queue = queue(2, &[1, 2]);
+        assert_eq!(PutCall::new(3).attempt(&queue), None);
+        assert_eq!(rest(&queue), [1, 2]);
+    });
+}
+
+#[test]
+fn a_bounded_queue_never_takes_more_than_there_are_places() {
+    check(3, || {
+        let queue = queue(2, &[1, 2]);
+        assert_eq!(get(&queue), 1);
+        put(&queue, 3);
+        let putter = start(&queue, |queue| {
+            [4, 5].into_iter().filter(|&item| PutCall::new(item).attempt(queue).is_some()).collect::<Vec<_>>()
+        });
+        assert_eq!(get(&queue), 2);
+        let put = putter.join().unwrap();
+        assert!(put.len() <= 1);
+        assert_eq!(rest(&queue), [vec![3], put].concat());
+    });
+}
+
+#[test]
 fn an_awaited_item_wakes_its_task() {
     check_both_ways(3, || {
         let queue = queue(0, &[]);
@@ -203,5 +239,21 @@ fn join_ends_when_the_last_item_is_done() {
         }
         assert_eq!(joiner.join().unwrap(), 2);
         assert!(shared.0.task_done().is_err());
+    });
+}
+
+#[test]
+fn join_waits_for_what_was_put_meanwhile() {
+    check(1, || {
+        let queue = queue(0, &[1]);
+        let mut joiner = future(&queue, JoinCall::default());
+        assert!(poll_once(joiner.as_mut()).is_pending());
+        put(&queue, 2);
+        put(&queue, 3);
+        for _ in 0..3 {
+            assert!(poll_once(joiner.as_mut()).is_pending());
+            queue.task_done().unwrap();
+        }
+        assert!(poll_once(joiner.as_mut()).is_ready());
     });
 }

@@ -62,19 +62,21 @@ impl<T: AfterFork> Gate<T> {
     #[inline]
     pub fn enter(&self) -> Inside<'_, T> {
         let open = fork::generation() << GENERATION_SHIFT;
-        if self.word.compare_exchange(open, open | LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.enter_slowly(open);
-        }
-        Inside { gate: self, open, value: ManuallyDrop::new(self.value.get_mut()) }
+        let entered = self.word.compare_exchange(open, open | LOCKED, Ordering::Acquire, Ordering::Relaxed);
+        let found_shut = entered.is_err() && self.enter_slowly(open);
+        Inside { gate: self, open, found_shut, value: ManuallyDrop::new(self.value.get_mut()) }
     }
 
+    /// Enters; whether somebody else was inside.
     #[cold]
-    fn enter_slowly(&self, open: u32) {
+    fn enter_slowly(&self, open: u32) -> bool {
         let mut patience = shut::Patience::new();
+        let mut found_shut = false;
         loop {
             let seen = self.word.load(Ordering::Relaxed);
             let current = seen & !(LOCKED | SLEEPERS) == open;
             if current && seen & LOCKED != 0 {
+                found_shut = true;
                 patience.wait(&self.word, seen);
                 continue;
             }
@@ -86,7 +88,7 @@ impl<T: AfterFork> Gate<T> {
                     // SAFETY: this thread has just entered.
                     unsafe { value.deref() }.after_fork(seen & LOCKED != 0);
                 }
-                return;
+                return found_shut;
             }
         }
     }
@@ -100,8 +102,9 @@ mod shut {
     use crate::atomic::{spin_loop, yield_now};
 
     /// How often to look again before sleeping. A gate is held for so short that more than this means that
-    /// its holder lost its core.
-    const LOOKS: u32 = 40;
+    /// its holder lost its core; but less does not: who passes it in a loop is nearly always inside when
+    /// another core gets to see the word, nine looks in ten.
+    const LOOKS: u32 = 200;
     /// How long to sleep then, at first and at most.
     const FIRST_PAUSE: Duration = Duration::from_micros(50);
     const LONGEST_PAUSE: Duration = Duration::from_millis(1);
@@ -174,7 +177,16 @@ mod shut {
 pub struct Inside<'a, T: AfterFork> {
     gate: &'a Gate<T>,
     open: u32,
+    found_shut: bool,
     value: ManuallyDrop<MutPtr<T>>,
+}
+
+impl<T: AfterFork> Inside<'_, T> {
+    /// Whether somebody else was inside when this one came.
+    #[inline]
+    pub fn found_shut(&self) -> bool {
+        self.found_shut
+    }
 }
 
 impl<T: AfterFork> Deref for Inside<'_, T> {

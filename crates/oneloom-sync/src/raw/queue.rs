@@ -5,10 +5,13 @@
 //! may be faster. A getter that has been overtaken for a millisecond is promised one item instead, which
 //! nobody else takes; likewise a putter and a free place. A promise that is not used passes on.
 //!
+//! Where threads meet at that gate, puts get a gate of their own; see `intake`.
+//!
 //! Putting releases and getting acquires: what a producer did before its put happens before what a consumer
 //! does after its get of that item.
 
 mod calls;
+mod intake;
 mod legacy;
 mod store;
 
@@ -25,6 +28,8 @@ use super::line::{Counters, Line, Name};
 pub use calls::{GetCall, JoinCall, PutCall, ReserveCall};
 pub use legacy::Legacy;
 pub use store::{Fifo, Lifo, Store};
+
+use intake::Intake;
 
 /// Whether a queue still takes and gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub struct QueueState<S> {
     phase: Phase,
     /// Whether somebody else goes on in its place; it is closed and empty then.
     handed_over: bool,
+    /// Whether threads have met at the gate: only then is the intake worth its own. Never goes back.
+    crowded: bool,
 }
 
 impl<S: Store> AfterFork for QueueState<S> {
@@ -72,8 +79,24 @@ impl<S: Store> QueueState<S> {
         self.store.len() > self.promised_items
     }
 
+    /// While the intake is shut.
     fn has_place(&self) -> bool {
         self.maxsize == 0 || self.store.len() + self.promised_places < self.maxsize
+    }
+
+    /// For how many items there may be room while the intake is open; 0: it must be shut.
+    #[inline]
+    fn room(&self) -> usize {
+        let somebody_waits = !(self.getters.waiters.is_empty() && self.putters.waiters.is_empty());
+        if !S::IN_ORDER || !self.crowded || somebody_waits || self.phase == Phase::Closed {
+            return 0;
+        }
+        match self.maxsize {
+            0 => usize::MAX,
+            // One item is no batch.
+            1 => 0,
+            maxsize => maxsize.saturating_sub(self.promised_places),
+        }
     }
 
     /// An item is there that nobody was told of: tells the first getter.
@@ -100,6 +123,7 @@ impl<S: Store> QueueState<S> {
         }
     }
 
+    #[inline]
     fn insert(&mut self, item: S::Item, wakes: &mut Wakes) {
         self.store.push(item);
         self.offer_item(wakes);
@@ -107,7 +131,7 @@ impl<S: Store> QueueState<S> {
 
     fn take(&mut self, wakes: &mut Wakes) -> Option<S::Item> {
         let item = self.store.pop()?;
-        if self.maxsize != 0 && self.has_place() {
+        if self.maxsize != 0 && !self.putters.waiters.is_empty() && self.has_place() {
             self.offer_place(wakes);
         }
         Some(item)
@@ -117,12 +141,13 @@ impl<S: Store> QueueState<S> {
 /// A queue.
 pub struct RawQueue<S: Store> {
     state: Gate<QueueState<S>>,
-    /// How many items a look from outside the gate would find; for spinning and for `len`.
+    /// How many items the store holds; written inside the gate. Read by who puts into the intake, and as a hint.
     length: AtomicUsize,
     /// Given once: at once, or by an embedding whose objects are named after they are made.
     name: OnceLock<Name>,
     /// Outside the gate for those who only look; changed inside.
     maxsize: AtomicUsize,
+    intake: Intake<S>,
 }
 
 /// The queue was shut down.
@@ -162,31 +187,66 @@ impl<S: Store> RawQueue<S> {
             maxsize,
             phase: Phase::Open,
             handed_over: false,
+            crowded: cfg!(any(loom, shuttle)), // Models begin where it gets difficult.
         };
         let queue = Self {
             state: Gate::new(state),
             length: AtomicUsize::new(0),
             name: OnceLock::new(),
             maxsize: AtomicUsize::new(maxsize),
+            intake: Intake::new(),
         };
         queue.set_name(name);
         queue
     }
 
-    /// Enters, and notes the length when it leaves.
+    /// Enters, and notes the length when it leaves. What was put into the intake is not in the store.
     #[inline]
     fn enter(&self) -> Changing<'_, S> {
-        Changing { state: self.state.enter(), length: &self.length }
+        let mut state = self.state.enter();
+        if state.found_shut() {
+            state.crowded = true;
+        }
+        Changing { state, length: &self.length }
+    }
+
+    /// Enters, and finds every item in the store and the intake shut.
+    #[inline]
+    fn enter_alone(&self) -> Changing<'_, S> {
+        let mut state = self.enter();
+        self.shut_intake(&mut state);
+        state
+    }
+
+    #[cold]
+    fn shut_intake(&self, state: &mut QueueState<S>) {
+        if self.intake.is_open() {
+            state.unfinished += self.intake.collect(&mut state.store, &self.length, 0);
+        }
+    }
+
+    /// Takes over what was put into the intake, and opens it if it may be open.
+    #[cold]
+    fn empty_intake(&self, state: &mut QueueState<S>) {
+        let room = state.room();
+        if room > 0 || self.intake.is_open() {
+            state.unfinished += self.intake.collect(&mut state.store, &self.length, room);
+        }
     }
 
     /// How many items there are now.
     pub fn len(&self) -> usize {
-        self.length.load(Ordering::Relaxed)
+        self.enter_alone().store.len()
     }
 
     /// Whether there is no item now.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many items a look from outside the gates finds; items on their way to the store may be missed.
+    fn seems_to_have(&self) -> usize {
+        self.length.load(Ordering::Relaxed) + self.intake.len()
     }
 
     /// Up to how many items it takes, 0 for any number.
@@ -197,7 +257,7 @@ impl<S: Store> RawQueue<S> {
     /// Changes up to how many items it takes. Items beyond that stay; new places are offered to those who wait.
     pub fn set_maxsize(&self, maxsize: usize) {
         let mut wakes = Wakes::new();
-        let mut state = self.state.enter();
+        let mut state = self.enter_alone();
         state.maxsize = maxsize;
         self.maxsize.store(maxsize, Ordering::Relaxed);
         // As many offers as there are places and waiters; each woken one looks for itself.
@@ -208,15 +268,16 @@ impl<S: Store> RawQueue<S> {
         }
     }
 
-    /// Whether a look from outside the gate finds a free place.
-    fn seems_to_have_place(&self) -> bool {
+    /// Whether it pays to try a put, for who has found the queue full: where one in eight places is free, one look
+    /// at the other end is enough for several puts. Who has looked long enough tries in any case.
+    fn seems_to_have_places(&self) -> bool {
         let maxsize = self.maxsize();
-        maxsize == 0 || self.len() < maxsize
+        maxsize == 0 || self.seems_to_have() < maxsize - maxsize / 8
     }
 
     /// How many items were put and not yet reported done.
     pub fn unfinished(&self) -> usize {
-        self.state.enter().unfinished
+        self.enter_alone().unfinished
     }
 
     /// Whether it was shut down.
@@ -243,7 +304,11 @@ impl<S: Store> RawQueue<S> {
     /// If every item was already.
     pub fn task_done(&self) -> Result<(), TooManyDone> {
         let mut wakes = Wakes::new();
-        let mut state = self.state.enter();
+        let mut state = self.enter();
+        if state.unfinished <= 1 {
+            // The last one, as far as is known here.
+            self.empty_intake(&mut state);
+        }
         state.unfinished = state.unfinished.checked_sub(1).ok_or(TooManyDone)?;
         if state.unfinished == 0 {
             state.joiners.waiters.grant_all(0, &mut wakes);
@@ -261,7 +326,7 @@ impl<S: Store> RawQueue<S> {
     /// [`Self::shut_down`], but whoever calls says when the others wake.
     pub(crate) fn shut_down_quietly(&self, immediate: bool, wakes: &mut Wakes) -> Vec<S::Item> {
         let mut left = Vec::new();
-        let mut state = self.enter();
+        let mut state = self.enter_alone();
         state.phase = Phase::Closed;
         if immediate {
             while let Some(item) = state.store.pop() {
@@ -286,7 +351,7 @@ impl<S: Store> RawQueue<S> {
 
     /// [`Self::commit`], but whoever calls says when the others wake.
     pub(crate) fn commit_quietly(&self, item: S::Item, wakes: &mut Wakes) {
-        let mut state = self.enter();
+        let mut state = self.enter_alone();
         state.promised_places = state.promised_places.saturating_sub(1);
         state.unfinished += 1;
         state.insert(item, wakes);
@@ -300,7 +365,7 @@ impl<S: Store> RawQueue<S> {
 
     /// [`Self::abandon`], but whoever calls says when the others wake.
     pub(crate) fn abandon_quietly(&self, wakes: &mut Wakes) {
-        let mut state = self.state.enter();
+        let mut state = self.enter_alone();
         state.promised_places = state.promised_places.saturating_sub(1);
         if state.has_place() {
             state.offer_place(wakes);
@@ -315,18 +380,18 @@ impl<S: Store> RawQueue<S> {
 
     /// [`Self::put_back`], but whoever calls says when the others wake.
     pub(crate) fn put_back_quietly(&self, item: S::Item, wakes: &mut Wakes) {
-        self.enter().insert(item, wakes);
+        self.enter_alone().insert(item, wakes);
     }
 
     /// Shows every item, inside the gate: `look` must not call anything that might come back here. For
     /// garbage collectors.
     pub fn for_each(&self, mut look: impl FnMut(&S::Item)) {
-        self.state.enter().store.for_each(&mut look);
+        self.enter_alone().store.for_each(&mut look);
     }
 
     /// Takes every item out without telling anybody, for a collector that breaks a cycle of garbage.
     pub fn clear(&self) -> Vec<S::Item> {
-        let mut state = self.enter();
+        let mut state = self.enter_alone();
         std::iter::from_fn(|| state.store.pop()).collect()
     }
 

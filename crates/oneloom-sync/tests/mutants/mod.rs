@@ -254,9 +254,47 @@ pub const MUTANTS: &[Mutant] = &[
     with(
         "a get offers its place to nobody",
         QUEUE,
-        "if self.maxsize != 0 && self.has_place() {",
-        "if self.maxsize != 0 && self.has_place() && !PLANTED {",
+        "if self.maxsize != 0 && !self.putters.waiters.is_empty() && self.has_place() {",
+        "if self.maxsize != 0 && !self.putters.waiters.is_empty() && self.has_place() && !PLANTED {",
         ("loom_queue", "two_putters_share_one_place_and_lose_nothing"),
+    ),
+    with(
+        "who waits for an item leaves the intake open",
+        QUEUE,
+        "        queue.shut_intake(state);
+        let output = get(state, wakes);",
+        "        if !PLANTED { queue.shut_intake(state); }
+        let output = get(state, wakes);",
+        ("loom_queue", "an_item_ends_a_get_and_brings_what_was_done_before_it"),
+    ),
+    with(
+        "a put passes by what is in the intake",
+        QUEUE,
+        "        if crowded {
+            queue.shut_intake(&mut state);",
+        "        if crowded && !PLANTED {
+            queue.shut_intake(&mut state);",
+        ("loom_queue", "a_full_queue_refuses_a_put"),
+    ),
+    with(
+        "the intake is opened while somebody waits",
+        QUEUE,
+        "|| somebody_waits ||",
+        "|| (somebody_waits && !PLANTED) ||",
+        ("loom_queue", "an_item_that_comes_as_a_get_times_out_is_taken_or_goes_to_the_next"),
+    ),
+    without(
+        "who takes over a batch does not say how many items there are now",
+        QUEUE,
+        "in_store.store(store.len(), Ordering::Relaxed);",
+        ("loom_queue", "a_bounded_queue_never_takes_more_than_there_are_places"),
+    ),
+    with(
+        "the last task is done while there are more in the intake",
+        QUEUE,
+        "if state.unfinished <= 1 {",
+        "if state.unfinished <= 1 && !PLANTED {",
+        ("loom_queue", "join_waits_for_what_was_put_meanwhile"),
     ),
     with(
         "a put offers its item to nobody",
@@ -290,10 +328,13 @@ pub const MUTANTS: &[Mutant] = &[
         "if notice != Notice::Waiting && state.has_place() && !PLANTED",
         ("loom_queue", "the_place_of_a_dropped_put_goes_to_the_next_and_its_item_stays_out"),
     ),
-    without(
+    with(
         "shutting down forgets who waits to put",
         QUEUE,
-        "state.putters.waiters.wake_all(wakes);",
+        "state.putters.waiters.wake_all(wakes);
+        left",
+        "if !PLANTED { state.putters.waiters.wake_all(wakes); }
+        left",
         ("loom_queue", "shutting_down_a_full_queue_refuses_who_waits_to_put"),
     ),
     without(
@@ -314,8 +355,8 @@ pub const MUTANTS: &[Mutant] = &[
     with(
         "a token that is put back is offered to nobody",
         QUEUE,
-        "self.enter().insert(item, wakes);",
-        "if PLANTED { self.enter().store.push(item) } else { self.enter().insert(item, wakes) }",
+        "self.enter_alone().insert(item, wakes);",
+        "if PLANTED { self.enter_alone().store.push(item) } else { self.enter_alone().insert(item, wakes) }",
         ("loom_priority", "a_token_that_is_put_back_goes_to_the_next"),
     ),
     without(

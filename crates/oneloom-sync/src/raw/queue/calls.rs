@@ -20,6 +20,7 @@ impl<S: Store> PutCall<S> {
         Self { item: Some(item) }
     }
 
+    #[inline]
     fn put(&mut self, state: &mut QueueState<S>, wakes: &mut Wakes) {
         if let Some(item) = self.item.take() {
             state.unfinished += 1;
@@ -37,18 +38,28 @@ impl<S: Store> Call for PutCall<S> {
     }
 
     fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
-        queue.seems_to_have_place()
+        queue.seems_to_have_places()
     }
 
     #[inline]
     fn attempt(&mut self, queue: &RawQueue<S>) -> Option<Self::Output> {
+        if queue.intake.is_open() && queue.intake.put(&mut self.item, &queue.length) {
+            return Some(Ok(()));
+        }
         let mut wakes = Wakes::new();
         let mut state = queue.enter();
+        let crowded = state.crowded;
+        if crowded {
+            queue.shut_intake(&mut state);
+        }
         if state.phase == Phase::Closed {
             return Some(Err(ShutDown));
         }
         state.has_place().then(|| {
             self.put(&mut state, &mut wakes);
+            if crowded {
+                queue.empty_intake(&mut state);
+            }
             Ok(())
         })
     }
@@ -59,6 +70,7 @@ impl<S: Store> Call for PutCall<S> {
         state: &mut QueueState<S>,
         wakes: &mut Wakes,
     ) -> Option<Self::Output> {
+        queue.shut_intake(state);
         if state.phase == Phase::Closed {
             return Some(Err(ShutDown));
         }
@@ -73,7 +85,7 @@ impl<S: Store> Call for PutCall<S> {
 
     fn granted(&mut self, queue: &RawQueue<S>, _token: u32) -> Option<Self::Output> {
         let mut wakes = Wakes::new();
-        let mut state = queue.enter();
+        let mut state = queue.enter_alone();
         state.promised_places = state.promised_places.saturating_sub(1);
         if state.phase == Phase::Closed {
             return Some(Err(ShutDown));
@@ -121,11 +133,11 @@ impl<S: Store> Call for ReserveCall<S> {
     }
 
     fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
-        queue.seems_to_have_place()
+        queue.seems_to_have_places()
     }
 
     fn attempt(&mut self, queue: &RawQueue<S>) -> Option<Self::Output> {
-        let mut state = queue.state.enter();
+        let mut state = queue.enter_alone();
         if state.phase == Phase::Closed {
             return Some(Err(ShutDown));
         }
@@ -137,10 +149,11 @@ impl<S: Store> Call for ReserveCall<S> {
 
     fn attempt_or_enlist(
         &mut self,
-        _queue: &RawQueue<S>,
+        queue: &RawQueue<S>,
         state: &mut QueueState<S>,
         _wakes: &mut Wakes,
     ) -> Option<Self::Output> {
+        queue.shut_intake(state);
         if state.phase == Phase::Closed {
             return Some(Err(ShutDown));
         }
@@ -187,13 +200,16 @@ impl<S: Store> Call for GetCall<S> {
     }
 
     fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
-        !queue.is_empty()
+        queue.seems_to_have() > 0
     }
 
     #[inline]
     fn attempt(&mut self, queue: &RawQueue<S>) -> Option<Self::Output> {
         let mut wakes = Wakes::new();
         let mut state = queue.enter();
+        if !state.has_item() {
+            queue.empty_intake(&mut state);
+        }
         get(&mut state, &mut wakes)
     }
 
@@ -203,6 +219,7 @@ impl<S: Store> Call for GetCall<S> {
         state: &mut QueueState<S>,
         wakes: &mut Wakes,
     ) -> Option<Self::Output> {
+        queue.shut_intake(state);
         let output = get(state, wakes);
         if output.is_none() {
             state.getters.count_wait();
@@ -265,15 +282,16 @@ impl<S: Store> Call for JoinCall<S> {
     }
 
     fn attempt(&mut self, queue: &RawQueue<S>) -> Option<()> {
-        (queue.state.enter().unfinished == 0).then_some(())
+        (queue.enter_alone().unfinished == 0).then_some(())
     }
 
     fn attempt_or_enlist(
         &mut self,
-        _queue: &RawQueue<S>,
+        queue: &RawQueue<S>,
         state: &mut QueueState<S>,
         _wakes: &mut Wakes,
     ) -> Option<()> {
+        queue.shut_intake(state);
         if state.unfinished == 0 {
             return Some(());
         }

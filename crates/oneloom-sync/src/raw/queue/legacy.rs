@@ -39,7 +39,7 @@ impl<S: Store> RawQueue<S> {
 
     /// [`Self::hand_over`], but whoever calls says when the others wake.
     pub(crate) fn hand_over_quietly(&self, wakes: &mut Wakes) -> Option<Legacy<S::Item>> {
-        let mut state = self.enter();
+        let mut state = self.enter_alone();
         if std::mem::replace(&mut state.handed_over, true) {
             return None;
         }

@@ -8,8 +8,16 @@ pub trait Store: Default + Send {
     type Item: Send;
     /// What a report calls such a queue.
     const KIND: &'static str;
+    /// Whether younger items may stand apart until all older ones are gone.
+    const IN_ORDER: bool = false;
     /// Adds an item.
     fn push(&mut self, item: Self::Item);
+    /// Adds all items of `younger`, and leaves it empty. Asked only of those that are [`Self::IN_ORDER`].
+    fn append(&mut self, younger: &mut Self) {
+        while let Some(item) = younger.pop() {
+            self.push(item);
+        }
+    }
     /// Takes the next item out.
     fn pop(&mut self) -> Option<Self::Item>;
     /// Shows every item.
@@ -38,10 +46,20 @@ impl<T> Default for Fifo<T> {
 impl<T: Send> Store for Fifo<T> {
     type Item = T;
     const KIND: &'static str = "Queue";
+    const IN_ORDER: bool = true;
 
     #[inline]
     fn push(&mut self, item: T) {
         self.0.push_back(item);
+    }
+
+    #[inline]
+    fn append(&mut self, younger: &mut Self) {
+        if self.0.is_empty() {
+            std::mem::swap(self, younger);
+        } else {
+            self.0.append(&mut younger.0);
+        }
     }
 
     #[inline]
