@@ -19,6 +19,7 @@
 //! Nobody is woken inside the gate: notifications collect in [`Wakes`], which fires when the gate is left.
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::task::Waker;
 
@@ -404,24 +405,30 @@ impl Wake {
 
 /// Wake-ups that were decided inside a gate and are carried out after it was left: by [`Wakes::fire`], or
 /// by dropping. Declare it before entering the gate, so that it is dropped after.
-#[derive(Default)]
 pub struct Wakes {
-    /// Nearly every notification wakes one; more than that are put aside on the heap.
-    first: Option<Wake>,
+    /// Nearly every notification wakes one; more than that are put aside on the heap. Dropped by hand: nearly every
+    /// gate is left without a notification, and then there is one thing to look at.
+    first: ManuallyDrop<Option<Wake>>,
     #[expect(clippy::box_collection, reason = "a null check instead of a vector's three words")]
-    more: Option<Box<Vec<Wake>>>,
+    more: ManuallyDrop<Option<Box<Vec<Wake>>>>,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Wakes {
     /// Nobody is to be woken yet.
     #[inline]
     pub const fn new() -> Self {
-        Self { first: None, more: None }
+        Self { first: ManuallyDrop::new(None), more: ManuallyDrop::new(None) }
     }
 
     fn push(&mut self, wake: Wake) {
         if self.first.is_none() {
-            self.first = Some(wake);
+            *self.first = Some(wake);
         } else {
             self.more.get_or_insert_default().push(wake);
         }
@@ -430,14 +437,20 @@ impl Wakes {
     /// Wakes them. Outside every gate: wakers are foreign code.
     #[inline]
     pub fn fire(self) {}
+
+    #[inline(never)]
+    fn fire_all(&mut self) {
+        self.first.take().into_iter().for_each(Wake::fire);
+        self.more.take().into_iter().flat_map(|more| *more).for_each(Wake::fire);
+    }
 }
 
 impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
-        if let Some(wake) = self.first.take() {
-            wake.fire();
-            self.more.take().into_iter().flat_map(|more| *more).for_each(Wake::fire);
+        // Where there is no first one, there are no more.
+        if self.first.is_some() {
+            self.fire_all();
         }
     }
 }
