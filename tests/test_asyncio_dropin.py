@@ -190,6 +190,25 @@ def test_queue_loses_nothing_to_cancelled_getters_and_putters(seed):
 
 
 @run
+async def test_a_coroutine_that_was_closed_while_it_waited_is_called_no_more():
+    async def next_of(wait, release):
+        """What the second of two that wait gives, once the first was closed."""
+        first = wait()
+        first.send(None)
+        second = asyncio.create_task(wait())
+        await settle()
+        first.close()
+        release()
+        return await asyncio.wait_for(second, 20)
+
+    items = asyncio.Queue(1)
+    assert await next_of(items.get, lambda: items.put_nowait("item")) == "item"
+    items.put_nowait("first")
+    assert await next_of(lambda: items.put("second"), items.get_nowait) is None
+    assert items.get_nowait() == "second"
+
+
+@run
 async def test_wait_for_get_loses_no_item():
     queue, got = asyncio.Queue(), []
 

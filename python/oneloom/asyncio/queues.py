@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import sys
-from asyncio import CancelledError, Future, QueueEmpty, QueueFull
+from asyncio import Future, QueueEmpty, QueueFull
 from collections import deque
 from collections.abc import Callable
 from types import GenericAlias
@@ -151,7 +151,7 @@ class Queue(OfOneLoop, Generic[_T]):
             line.append(place)
             try:
                 await place
-            except CancelledError:
+            except BaseException:  # Cancelled, or closed by whoever drives the coroutine.
                 if place in line:
                     line.remove(place)
                 elif not place.cancelled() and not unready():
