@@ -312,10 +312,14 @@ def test_maxsize_is_any_number(maxsize):
 
 @pytest.mark.parametrize("maxsize", [0, -1, 1, 1.5])
 @pytest.mark.parametrize("block", [True, False])
-def test_put_refuses_a_negative_timeout_where_the_namesake_does(maxsize, block):
-    assert outcome(lambda: oneloom.queue.Queue(maxsize).put(1, block, -1)) == outcome(
-        lambda: queue.Queue(maxsize).put(1, block, -1)
-    )
+@pytest.mark.parametrize("touched", [True, False])
+def test_put_refuses_a_negative_timeout_where_the_namesake_does(maxsize, block, touched):
+    def put(module):
+        made = module.Queue(maxsize)
+        assert not touched or made.mutex
+        made.put(1, block, -1)
+
+    assert outcome(lambda: put(oneloom.queue)) == outcome(lambda: put(queue))
 
 
 def test_whole_numbers_may_be_floats():

@@ -136,6 +136,24 @@ def test_racing_threads_find_one_mutex_and_every_item(kind):
         assert sorted(drained(items)) == [*range(20), *[100] * 6]
 
 
+def test_a_maxsize_that_comes_while_the_queue_is_handed_over_counts():
+    items = oneloom.Queue(1)
+
+    def meanwhile(frame, event, argument):
+        # Where another thread may run.
+        if frame.f_code.co_name == "_prepare" and event == "return":
+            items.maxsize = 2
+
+    sys.setprofile(meanwhile)
+    try:
+        assert items.mutex
+    finally:
+        sys.setprofile(None)
+    items.put(1)
+    items.put(2, timeout=0)
+    assert (items.maxsize, items.full()) == (2, True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_threads_and_tasks_that_wait_inside_go_on_waiting(kind):
     """Getters, putters and joiners of both worlds wait natively, are handed over, and are then served exactly."""

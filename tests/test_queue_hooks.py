@@ -156,6 +156,25 @@ def test_a_subclass_with_methods_and_names_of_its_own(module):
 
 
 @MODULES
+def test_a_name_that_a_subclass_gives_later_is_not_asked_for_before(module):
+    class Tagged(module.Queue):
+        def __init__(self, tag):
+            super().__init__()
+            self.tag = tag
+
+        @property
+        def name(self):
+            return self.tag
+
+        def _put(self, item):
+            super()._put((self.tag, item))
+
+    items = Tagged("a")
+    items.put(1)
+    assert (items.name, items.get()) == ("a", ("a", 1))
+
+
+@MODULES
 def test_put_nowait_and_get_nowait_go_through_overridden_put_and_get(module):
     class Doubled(module.Queue):
         def put(self, item, block=True, timeout=None):

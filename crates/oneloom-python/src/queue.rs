@@ -52,9 +52,11 @@ impl Queue {
     }
 
     /// The timeout of a put. A negative one is refused only where there may be no place, as in the standard library.
-    fn put_timeout(&self, timeout: Timeout) -> Timeout {
-        let unbounded = || !self.flavour.is_handed_over() && self.shown_maxsize.load(Ordering::Relaxed) <= 0;
-        timeout.map(|seconds| if seconds < 0.0 && unbounded() { 0.0 } else { seconds })
+    fn put_timeout(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<Timeout> {
+        match timeout {
+            Some(seconds) if seconds < 0.0 && Self::maxsize(slf)?.le(0)? => Ok(Some(0.0)),
+            _ => Ok(timeout),
+        }
     }
 }
 
@@ -99,7 +101,7 @@ impl Queue {
     #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
     #[inline]
     fn put(slf: &Bound<'_, Self>, item: Item, block: Truth, timeout: Timeout) -> PyResult<()> {
-        let limit = Limit::new(block.0, slf.get().put_timeout(timeout))?;
+        let limit = Limit::new(block.0, Self::put_timeout(slf, timeout)?)?;
         slf.get().flavour.put(slf.py(), item, &limit).or_else(|failure| standard::put(slf, failure, &limit))
     }
 

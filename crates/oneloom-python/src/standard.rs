@@ -3,6 +3,8 @@
 //! Python code may want of a queue what only that algorithm has: its mutex and its conditions, the list that the items
 //! stand in, hooks in place of a store. From the moment somebody asks for one of them, that one queue follows it.
 
+use std::sync::atomic::Ordering;
+
 use oneloom_sync::raw::Counters;
 use oneloom_sync::raw::queue::{Legacy, QueueStatistics as QueueCounters};
 use pyo3::exceptions::PyAttributeError;
@@ -32,7 +34,7 @@ pub fn of<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let is_first = this.flavour.hand_over(python, &mut |legacy| {
         // Between the queue's giving up its items and the heir's being known nothing may run that could raise, or
         // come back here: no Python code, and no allocation that the garbage collector counts.
-        settled = settle(&heir, legacy);
+        settled = settle(&heir, this.shown_maxsize.load(Ordering::Relaxed), legacy);
         let _ = this.standard.set(heir.clone().unbind());
     })?;
     settled?;
@@ -44,12 +46,13 @@ pub fn of<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// Gives the heir what the queue leaves, without running Python code.
-fn settle(heir: &Bound<'_, PyAny>, legacy: Legacy<Item>) -> PyResult<()> {
+fn settle(heir: &Bound<'_, PyAny>, maxsize: isize, legacy: Legacy<Item>) -> PyResult<()> {
     let python = heir.py();
     let items = heir.getattr(intern!(python, "queue"))?;
     for item in legacy.items {
         items.call_method1(intern!(python, "append"), (item,))?;
     }
+    heir.setattr(intern!(python, "maxsize"), maxsize)?;
     heir.setattr(intern!(python, "unfinished_tasks"), legacy.unfinished)?;
     heir.setattr(intern!(python, "is_shutdown"), legacy.was_shut_down)
 }

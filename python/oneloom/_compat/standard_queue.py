@@ -38,11 +38,13 @@ class StandardQueue:
     __slots__ = (*_PARTS, "is_shutdown", "maxsize", "unfinished_tasks")
 
     def __init__(self, queue: Queue[Any]) -> None:
-        self._prepare(queue, queue.maxsize)
+        self._prepare(queue, 0)  # The rest comes with what the queue leaves.
         self.queue: Any = [] if isinstance(queue, (LifoQueue, PriorityQueue)) else deque()
 
     def _prepare(self, queue: Queue[Any], maxsize: Any) -> None:
-        name = queue.name if isinstance(queue.name, str) else None
+        # Not `queue.name`: that may be a subclass's own, which is not ready yet.
+        name = vars(Queue)["name"].__get__(queue)
+        name = name if isinstance(name, str) else None
         self.maxsize = maxsize
         self.mutex: Any = Lock(name=_part_name(name, "mutex"))
         self.not_empty: Any = Condition(self.mutex, name=_part_name(name, "not_empty"))
