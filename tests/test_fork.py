@@ -330,3 +330,34 @@ def test_multiprocessing_children_by_fork_use_objects_of_their_own():
             print(pool.map(work, range(5)))
     """
     assert run_both(code, "os") == "[0, 2, 4, 6, 8]\n"
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("how", ["os", "raw"])
+def test_a_fork_while_a_thread_waits_for_the_first_time_in_its_process(how):
+    # What the first wait of a process makes can be made once only: so each round is a process that has not waited yet.
+    code = f"""
+    import _thread
+    def round():
+        orphan, blocked = oneloom.RLock(), oneloom.Lock()
+        blocked.acquire()
+        held = []
+        def hold():
+            orphan.acquire()
+            held.append(True)
+            blocked.acquire()
+        _thread.start_new_thread(hold, ())
+        while not held: time.sleep(0)
+        return in_child(lambda: orphaned(orphan))
+    def orphaned(lock):
+        try:
+            lock.acquire()
+        except oneloom.DeadlockError:
+            return {ANSWERED}
+    statuses = set()
+    for number in range({int(60 * max(1, STRESS))}):
+        if statuses - {{{ANSWERED}}}: break
+        statuses.add(in_child(round, 60))
+    print(statuses)
+    """
+    assert run_both(code, how) == f"{{{ANSWERED}}}\n"

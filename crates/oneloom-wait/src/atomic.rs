@@ -38,9 +38,7 @@ pub use std::{
 /// For what belongs to the process and outlives every model: always the standard library's, and made at compile
 /// time.
 pub(crate) mod of_the_process {
-    #[cfg(not(any(loom, shuttle, miri)))]
-    pub use std::sync::atomic::AtomicPtr;
-    pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 }
 
 /// A full fence.

@@ -13,8 +13,9 @@
 //! | `native_thread`, `home`, `tag`, `process` | the owner itself, before it first waits |
 //! | `wait_*` | the owner itself, inside its own gate; `wait_sequence` changes with every change |
 
-use std::sync::OnceLock;
+use std::ptr;
 
+use crate::atomic::of_the_process::AtomicPtr;
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::fork;
 use crate::gate::{AfterFork, Gate};
@@ -194,13 +195,30 @@ impl AfterFork for Free {
 
 /// How many places beside the table are made at a time.
 const CHUNK: usize = if cfg!(any(loom, shuttle)) { 4 } else { 256 };
-type Frames = Box<[Gate<WaitFrame>]>;
+type Frames = [Gate<WaitFrame>; CHUNK];
+
+/// What stands in this place now; others may make it at the same time, and one of them wins.
+#[cold]
+fn make_frames(chunk: &AtomicPtr<Frames>) -> *mut Frames {
+    let frames: Box<[_]> = (0..CHUNK).map(|_| Gate::new(WaitFrame::new())).collect();
+    let made: *mut Frames = Box::into_raw(frames).cast();
+    match chunk.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => made,
+        Err(others) => {
+            // SAFETY: it comes from a box, and nobody else has seen it.
+            drop(unsafe { Box::from_raw(made) });
+            others
+        }
+    }
+}
 
 /// A table with what only this process can use of it.
 pub struct Registry {
     table: Table,
     free: Gate<Free>,
-    beside: Box<[OnceLock<Frames>]>,
+    /// Null until somebody needs one of its places. Not a `OnceLock`: the child of a fork would wait for ever
+    /// for a thread that was making it.
+    beside: Box<[AtomicPtr<Frames>]>,
     /// How many waits are published: lets an ending owner know that nobody can wait for it.
     pub(crate) published: AtomicU32,
     /// Who is inside decides about cycles; no two do so at once.
@@ -215,7 +233,7 @@ impl Registry {
             table,
             // Slot 0 is nobody's.
             free: Gate::new(Free { fresh: 1, returned: Vec::new() }),
-            beside: (0..chunks).map(|_| OnceLock::new()).collect(),
+            beside: (0..chunks).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             published: AtomicU32::new(0),
             verdict: Gate::new(Verdict),
         }
@@ -319,8 +337,12 @@ impl Registry {
     pub(crate) fn frame(&self, owner: Owner) -> Option<&Gate<WaitFrame>> {
         let index = owner.index() as usize;
         let chunk = self.beside.get(index / CHUNK)?;
-        let chunk = chunk.get_or_init(|| (0..CHUNK).map(|_| Gate::new(WaitFrame::new())).collect());
-        chunk.get(index % CHUNK)
+        let mut frames = chunk.load(Ordering::Acquire);
+        if frames.is_null() {
+            frames = make_frames(chunk);
+        }
+        // SAFETY: once made, frames stay until the registry is dropped.
+        unsafe { &*frames }.get(index % CHUNK)
     }
 
     /// Writes the wait fields. Only by the owner itself, inside its gate.
@@ -341,6 +363,18 @@ impl Registry {
             flags: record.wait_flags.load(Ordering::Relaxed),
             since: record.wait_since.load(Ordering::Relaxed),
         })
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        for chunk in &self.beside {
+            let frames = chunk.load(Ordering::Acquire);
+            if !frames.is_null() {
+                // SAFETY: it comes from a box, and whoever looks at it borrows the registry.
+                drop(unsafe { Box::from_raw(frames) });
+            }
+        }
     }
 }
 
