@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 import oneloom
-from conftest import start_thread, wait_until
+from conftest import run_program, start_thread, wait_until
 
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio"), pytest.param(uvloop.new_event_loop, id="uvloop")]
 COROUTINES, THREADS = 10_000, 100
@@ -194,3 +194,34 @@ def test_memory_does_not_grow_with_waits_that_ended():
     # 50,000 waits: a leak of one small object each would show as megabytes.
     assert resident() - before < 4 * 2**20
     assert not tracemalloc.is_tracing()
+
+
+def test_the_first_threads_of_a_process_to_ask_whether_a_loop_runs_get_the_right_answer_at_once():
+    # What is asked for the first time, once in each child, is asked by two threads that want the interpreter all the time.
+    code = """
+    import asyncio, os, sys, threading
+    import oneloom
+    def child():
+        sys.setswitchinterval(1e-6)
+        started = []
+        def ask():
+            acquire = oneloom.Lock().acquire
+            started.append(True)
+            acquire()
+        async def main():
+            acquire = oneloom.Lock().acquire_async
+            threading.Thread(target=ask).start()
+            while not started: pass
+            await acquire()
+        asyncio.run(main())
+    for _ in range(100):
+        if (pid := os.fork()) == 0:
+            status = 1
+            try:
+                child()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(pid, 0)[1] == 0
+    """
+    run_program(code).check()

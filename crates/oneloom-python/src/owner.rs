@@ -44,16 +44,15 @@ fn look_up_asyncio(python: Python<'_>) -> bool {
         Ok::<_, PyErr>(modules.cast_into::<PyDict>()?.unbind())
     });
     let Ok(modules) = modules else { return false };
-    // Watched first and looked into afterwards: what is added in between is noticed twice, not never.
-    if watch(modules) {
-        WATCHED.store(true, Ordering::Relaxed);
-    }
     let name = intern!(python, "asyncio.tasks");
+    // From here on nobody else runs Python: all of it happens, and once only, before another thread asks.
+    let watched = WATCHED.load(Ordering::Relaxed) || watch(modules);
     // SAFETY: attached, and both are live objects; the result is borrowed and only compared.
     let found = unsafe { !ffi::PyDict_GetItemWithError(modules.as_ptr(), name.as_ptr()).is_null() };
     if found {
         ASYNCIO_SEEN.store(true, Ordering::Relaxed);
     }
+    WATCHED.store(watched, Ordering::Relaxed);
     found
 }
 
