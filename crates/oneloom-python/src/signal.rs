@@ -6,7 +6,7 @@
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-use oneloom_wait::{fork, quiescence};
+use oneloom_wait::{background, fork, quiescence};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -64,30 +64,10 @@ fn start() -> PyResult<()> {
     let bell = unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(bell) };
     BELL.store(bell.as_raw_fd(), Ordering::Relaxed);
     STARTED.store(true, Ordering::Relaxed);
-    let everything = blocked_signals();
-    let thread =
-        std::thread::Builder::new().name("oneloom-dump".into()).spawn(move || answer(bell.into_raw_fd()));
-    restore_signals(&everything);
-    thread.map_err(|error| PyOSError::new_err(error.to_string()))?;
+    background::spawn("oneloom-dump", move || answer(bell.into_raw_fd()))
+        .map_err(|error| PyOSError::new_err(error.to_string()))?;
     PROCESS.store(fork::generation(), Ordering::Relaxed);
     Ok(())
-}
-
-/// Blocks every signal, so that the thread about to be started inherits that; returns what was blocked before.
-fn blocked_signals() -> libc::sigset_t {
-    // SAFETY: both sets are plain data that the calls fill in.
-    unsafe {
-        let mut everything: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut everything);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const everything, &raw mut before);
-        before
-    }
-}
-
-fn restore_signals(before: &libc::sigset_t) {
-    // SAFETY: the set is what the same call gave.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
 }
 
 fn answer(bell: i32) {

@@ -14,11 +14,13 @@
 //! - [`graph`]: who waits for whom, and when a cycle is certain.
 //! - [`quiescence`]: whether anything in this process can still move.
 //! - [`inbox`]: wakes for an event loop from outside.
+//! - [`background`]: threads of oneloom's own.
 //!
 //! `PROTOCOL.md` beside this crate's manifest tells the interleavings that the code must survive.
 
 #[macro_use]
 pub mod atomic;
+pub mod background;
 pub mod clock;
 pub mod fork;
 pub mod gate;

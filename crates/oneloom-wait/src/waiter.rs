@@ -397,7 +397,9 @@ enum Wake {
 impl Wake {
     fn fire(self) {
         match self {
-            Self::Thread(handle) => handle.wake(1, Scope::Private),
+            Self::Thread(handle) => {
+                handle.wake(1, Scope::Private);
+            }
             Self::Task(waker) => waker.wake(),
         }
     }

@@ -1,0 +1,339 @@
+//! Blocks of memory, and what becomes of those whose owner died.
+//!
+//! Every block has a header with its size, its kind and its owner: a process, while it is being filled, emptied or moved
+//! about, else the object that it belongs to. Whether a block is free is told by its owner alone; the lists of free blocks
+//! are made anew from that when somebody dies inside the arena's latch. A block is never given to another kind.
+//!
+//! A sweep gives back what belongs to processes that died, or to objects that are gone. It enters the latches of every
+//! queue first, so that whatever the dead were changing is repaired before. Nobody waits for the arena while inside
+//! another latch, and nobody sweeps inside one.
+
+use std::ptr::NonNull;
+
+use oneloom_wait::atomic::Ordering;
+
+use crate::error::Error;
+use crate::latch::{Entry, Inside};
+use crate::layout::{BLOCKS_AT, BlockHeader, CLASSES, KINDS, PROCESSES};
+use crate::member::Tag;
+use crate::queue;
+use crate::segment::{Plain, Segment};
+use crate::step::{self, Step};
+
+// SAFETY: integers that are atomic, in a fixed layout.
+unsafe impl Plain for BlockHeader {}
+
+/// What a block is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Kind {
+    /// An item too large for a chunk.
+    Payload = 1,
+    /// A piece of a queue.
+    Chunk = 2,
+    /// A [`crate::mutex::Mutex`].
+    Mutex = 3,
+    /// A [`crate::queue::Queue`].
+    Queue = 4,
+}
+
+/// The size of a block's header.
+pub const HEADER: u64 = size_of::<BlockHeader>() as u64;
+const GENERATIONS: u32 = 1 << 28;
+const OFFSET_BITS: u32 = 34;
+const PROCESS: u64 = 1 << 63;
+
+/// A block by offset and generation, as 62 bits: it never comes to mean what stands there later. 0 is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reference(pub u64);
+
+impl Reference {
+    /// No block.
+    pub const NONE: Self = Self(0);
+
+    fn new(offset: u64, generation: u32) -> Self {
+        Self(u64::from(generation % GENERATIONS) << OFFSET_BITS | offset / HEADER)
+    }
+
+    /// Where the block's header stands.
+    pub fn offset(self) -> u64 {
+        (self.0 & ((1 << OFFSET_BITS) - 1)) * HEADER
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> OFFSET_BITS) as u32
+    }
+}
+
+/// A block that is in use.
+#[derive(Clone, Copy)]
+pub struct Block {
+    /// Where it stands.
+    pub segment: &'static Segment,
+    /// Its name.
+    pub reference: Reference,
+}
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Block({:#x})", self.reference.offset())
+    }
+}
+
+fn size_of_class(class: usize) -> u64 {
+    let base = 256_u64 << (class / 4);
+    base + base / 4 * (class % 4) as u64
+}
+
+fn class_of(bytes: u64) -> Option<usize> {
+    let doublings = (bytes.max(256) / 256).ilog2() as usize;
+    (doublings * 4..CLASSES).find(|class| size_of_class(*class) >= bytes)
+}
+
+impl Block {
+    /// The block of that name.
+    ///
+    /// # Errors
+    /// If it is gone, or never was.
+    pub fn find(segment: &'static Segment, reference: Reference, kind: Kind) -> Result<Self, Error> {
+        let offset = reference.offset();
+        if !(BLOCKS_AT..segment.header().top.load(Ordering::Acquire)).contains(&offset) {
+            return Err(Error::Gone);
+        }
+        let header: &BlockHeader = segment.at(offset)?;
+        let generation = header.generation.load(Ordering::Acquire) % GENERATIONS;
+        if generation != reference.generation() || header.owner.load(Ordering::Acquire) == 0 {
+            return Err(Error::Gone);
+        }
+        if header.kind.load(Ordering::Relaxed) >> 16 != kind as u32 {
+            return Err(Error::Kind);
+        }
+        Ok(Self { segment, reference })
+    }
+
+    fn header(&self) -> Result<&'static BlockHeader, Error> {
+        self.segment.at(self.reference.offset())
+    }
+
+    /// How many bytes it has for its user.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn capacity(&self) -> Result<u64, Error> {
+        self.header()?
+            .size
+            .load(Ordering::Relaxed)
+            .checked_sub(HEADER)
+            .ok_or(Error::Corrupt("a block's size"))
+    }
+
+    /// Its first `length` bytes.
+    ///
+    /// # Errors
+    /// If it is not as long.
+    pub fn bytes(&self, length: u64) -> Result<NonNull<u8>, Error> {
+        if length > self.capacity()? {
+            return Err(Error::Corrupt("an item longer than its block"));
+        }
+        self.segment.bytes(self.reference.offset() + HEADER, length)
+    }
+
+    /// What stands in it.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    #[inline]
+    pub fn content<T: Plain>(&self) -> Result<&'static T, Error> {
+        const { assert!(align_of::<T>() <= HEADER as usize) };
+        self.segment.at(self.reference.offset() + HEADER)
+    }
+
+    /// Makes it a process's own, for as long as that one lives.
+    pub fn belongs_to(&self, process: Tag) -> Result<(), Error> {
+        self.header()?.owner.store(PROCESS | u64::from(process.0), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Makes it part of an object.
+    pub fn becomes_part_of(&self, object: Reference) -> Result<(), Error> {
+        self.header()?.owner.store(object.0, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Whether it is part of `object`.
+    pub fn is_part_of(&self, object: Reference) -> bool {
+        self.header().is_ok_and(|header| header.owner.load(Ordering::SeqCst) == object.0)
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn free(self, me: Tag) -> Result<(), Error> {
+        let inside = enter(self.segment, me)?;
+        let header = self.header()?;
+        if header.generation.load(Ordering::Relaxed) % GENERATIONS != self.reference.generation()
+            || header.owner.swap(0, Ordering::SeqCst) == 0
+        {
+            return Err(Error::Gone);
+        }
+        step::at(Step::BlockFreed);
+        link(self.segment, self.reference.offset(), header)?;
+        step::at(Step::BlockLinked);
+        drop(inside);
+        Ok(())
+    }
+}
+
+fn kind_and_class(header: &BlockHeader) -> Option<(usize, usize)> {
+    let bits = header.kind.load(Ordering::Relaxed);
+    let (kind, class) = ((bits >> 16) as usize, (bits & 0xffff) as usize);
+    (kind < KINDS && class < CLASSES).then_some((kind, class))
+}
+
+fn link(segment: &Segment, offset: u64, header: &BlockHeader) -> Result<(), Error> {
+    let (kind, class) = kind_and_class(header).ok_or(Error::Corrupt("a block's kind"))?;
+    let first = &segment.header().free[kind][class];
+    header.next.store(first.load(Ordering::Relaxed), Ordering::Relaxed);
+    first.store(offset, Ordering::Release);
+    Ok(())
+}
+
+fn enter(segment: &Segment, me: Tag) -> Result<Inside<'_>, Error> {
+    let inside = segment.header().arena.enter(segment, me);
+    if inside.entry == Entry::Inherited {
+        segment.header().free.iter().flatten().for_each(|first| first.store(0, Ordering::Relaxed));
+        for (offset, header) in blocks(segment) {
+            if header.owner.load(Ordering::SeqCst) == 0 {
+                link(segment, offset, header)?;
+            }
+        }
+    }
+    Ok(inside)
+}
+
+/// Every block there is, in use or free.
+fn blocks(segment: &Segment) -> impl Iterator<Item = (u64, &BlockHeader)> {
+    let mut offset = BLOCKS_AT;
+    let top = segment.header().top.load(Ordering::Acquire);
+    std::iter::from_fn(move || {
+        let header: &BlockHeader = (offset < top).then(|| segment.at(offset).ok()).flatten()?;
+        let found = offset;
+        let size = header.size.load(Ordering::Relaxed);
+        offset = if size < HEADER { top } else { offset.saturating_add(size) };
+        Some((found, header))
+    })
+}
+
+/// A new block, which belongs to the calling process for now. Its content is whatever stood there.
+///
+/// # Errors
+/// If there is no memory left, or the segment may not grow any further.
+pub fn allocate(segment: &'static Segment, me: Tag, kind: Kind, bytes: u64) -> Result<Block, Error> {
+    let class = class_of(bytes.saturating_add(HEADER)).ok_or_else(|| Error::Memory("too large".into()))?;
+    if let Some(block) = recycle_or_carve(segment, me, kind, class, false)? {
+        return Ok(block);
+    }
+    sweep(segment, me)?;
+    recycle_or_carve(segment, me, kind, class, true)?
+        .ok_or(Error::Corrupt("memory that grew and is not there"))
+}
+
+fn recycle_or_carve(
+    segment: &'static Segment,
+    me: Tag,
+    kind: Kind,
+    class: usize,
+    may_grow: bool,
+) -> Result<Option<Block>, Error> {
+    let header = segment.header();
+    let _inside = enter(segment, me)?;
+    let first = &header.free[kind as usize][class];
+    let offset = first.load(Ordering::Relaxed);
+    let mine = PROCESS | u64::from(me.0);
+    if offset != 0 {
+        let block: &BlockHeader = segment.at(offset)?;
+        let generation = block.generation.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        block.owner.store(mine, Ordering::SeqCst);
+        step::at(Step::BlockMarked);
+        first.store(block.next.load(Ordering::Relaxed), Ordering::Release);
+        step::at(Step::BlockUnlinked);
+        return Ok(Some(Block { segment, reference: Reference::new(offset, generation) }));
+    }
+    let (top, size) = (header.top.load(Ordering::Relaxed), size_of_class(class));
+    let end = top.checked_add(size).ok_or(Error::Corrupt("the top"))?;
+    if end > header.size.load(Ordering::Relaxed) {
+        if !may_grow {
+            return Ok(None);
+        }
+        segment.grow(end)?;
+    }
+    let block: &BlockHeader = segment.at(top)?;
+    block.owner.store(mine, Ordering::Relaxed);
+    block.generation.store(1, Ordering::Relaxed);
+    block.kind.store((kind as u32) << 16 | class as u32, Ordering::Relaxed);
+    block.size.store(size, Ordering::Relaxed);
+    header.top.store(end, Ordering::Release);
+    step::at(Step::BlockCarved);
+    Ok(Some(Block { segment, reference: Reference::new(top, 1) }))
+}
+
+/// Gives back what belongs to the dead. Nothing to do, and cheap, if nobody died since the last time.
+///
+/// # Errors
+/// If the segment contradicts itself.
+pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
+    segment.find_dead();
+    let header = segment.header();
+    let deaths = header.deaths.load(Ordering::SeqCst);
+    if header.swept.load(Ordering::SeqCst) == deaths {
+        return Ok(());
+    }
+    // Who dies after this is left to the next sweep: what it was changing may not be repaired below.
+    let mut alive = [0_u32; PROCESSES];
+    for tag in segment.members() {
+        alive[tag.slot()] = tag.0;
+    }
+    let newest: Vec<u32> = (0..PROCESSES).map(|slot| segment.generation_of(slot)).collect();
+    let was_dead = |tag: Tag| {
+        let slot = tag.slot();
+        slot < PROCESSES && alive[slot] != tag.0 && tag.generation() <= newest[slot]
+    };
+    for (offset, block) in blocks(segment) {
+        if kind_and_class(block).is_some_and(|(kind, _)| kind == Kind::Queue as usize)
+            && block.owner.load(Ordering::SeqCst) != 0
+        {
+            let reference = Reference::new(offset, block.generation.load(Ordering::Acquire));
+            queue::repair(Block { segment, reference }, me)?;
+        }
+    }
+    for (offset, block) in blocks(segment) {
+        let owner = block.owner.load(Ordering::SeqCst);
+        let reference = Reference::new(offset, block.generation.load(Ordering::Acquire));
+        let abandoned = if owner & PROCESS != 0 {
+            was_dead(Tag(owner as u32))
+        } else {
+            owner != 0 && owner != reference.0 && is_gone(segment, Reference(owner))
+        };
+        let mine = PROCESS | u64::from(me.0);
+        if abandoned && block.owner.compare_exchange(owner, mine, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
+            Block { segment, reference }.free(me)?;
+        }
+    }
+    header.swept.store(deaths, Ordering::SeqCst);
+    Ok(())
+}
+
+fn is_gone(segment: &'static Segment, object: Reference) -> bool {
+    [Kind::Queue, Kind::Mutex].iter().all(|kind| Block::find(segment, object, *kind).is_err())
+}
+
+/// How many bytes blocks have taken so far, and how many of those are in use: for tests and statistics.
+pub fn usage(segment: &Segment) -> (u64, u64) {
+    let sizes = |(_, block): (u64, &BlockHeader)| {
+        let size = block.size.load(Ordering::Relaxed);
+        (size, if block.owner.load(Ordering::Relaxed) == 0 { 0 } else { size })
+    };
+    blocks(segment).map(sizes).fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1))
+}

@@ -1,0 +1,88 @@
+//! The map of the segment's bytes. `LAYOUT.md` tells it to people, and a test holds the two together.
+//!
+//! Only plain integers stand in a segment, each of them an atomic; positions are offsets, counted in bytes from its
+//! start. Zeros are a valid value of everything.
+
+use oneloom_wait::atomic::{AtomicU32, AtomicU64};
+use oneloom_wait::word::Word;
+
+use crate::latch::Latch;
+
+/// What a segment begins with.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"oneloom\0");
+/// The version of this map. One that differs is refused.
+pub const VERSION: u32 = 1;
+/// How many processes can be in a family at once.
+pub const PROCESSES: usize = 1024;
+/// Blocks begin at multiples of this, and so do objects.
+pub const ALIGNMENT: u64 = 64;
+/// How many kinds of blocks there can be.
+pub const KINDS: usize = 16;
+/// How many sizes of blocks: four in each doubling, from 256 bytes on.
+pub const CLASSES: usize = 132;
+
+/// What stands at offset 0.
+#[repr(C, align(64))]
+pub struct Header {
+    /// [`MAGIC`]; written last, by whoever makes the segment.
+    pub magic: AtomicU64,
+    /// [`VERSION`].
+    pub version: AtomicU32,
+    /// Where blocks begin: the size of all that stands before.
+    pub blocks: AtomicU32,
+    /// The family's number, random and never 0.
+    pub family: AtomicU64,
+    /// In which PID namespace process ids are meant.
+    pub namespace: AtomicU64,
+    /// Up to how many bytes the segment may grow; 0 for any number.
+    pub limit: AtomicU64,
+    /// How many bytes there are. Written inside the arena's latch.
+    pub size: AtomicU64,
+    /// Where the last block ends. Written inside the arena's latch.
+    pub top: AtomicU64,
+    /// In front of everything about blocks but their owners.
+    pub arena: Latch,
+    /// How many processes have joined; rung to every monitor.
+    pub joined: AtomicU32,
+    /// How many processes were found dead.
+    pub deaths: AtomicU32,
+    /// The value of `deaths` up to which blocks of the dead were swept.
+    pub swept: AtomicU32,
+    /// The first free block of each kind and size, 0 for none. Inside the arena's latch.
+    pub free: [[AtomicU64; CLASSES]; KINDS],
+}
+
+/// What stands for one process, behind the header.
+#[repr(C, align(64))]
+pub struct Record {
+    /// The generation of the record in the upper half; the process id in the lower, 0 while the record is free. Taken
+    /// by compare-and-swap, and given back so by whoever finds the process dead.
+    pub identity: AtomicU64,
+    /// When the process started, in the kernel's clock ticks since boot; 0 if not known. Written by the process.
+    pub started: AtomicU64,
+    /// Changes when the process's monitor is to look around. Anybody may ring.
+    pub doorbell: Word,
+    /// Whether a monitor listens. Written by the process.
+    pub listening: AtomicU32,
+}
+
+/// What stands in front of every block.
+#[repr(C, align(64))]
+pub struct BlockHeader {
+    /// 0 while the block is free; else a [`crate::member::Tag`] with the top bit set, or the
+    /// [`crate::arena::Reference`] of the object it belongs to.
+    pub owner: AtomicU64,
+    /// How many times the block was given out. Written inside the arena's latch.
+    pub generation: AtomicU32,
+    /// The kind in the upper half, the size's class in the lower; never changes.
+    pub kind: AtomicU32,
+    /// The block's size, this header included; never changes.
+    pub size: AtomicU64,
+    /// The next free block of its kind and size. Inside the arena's latch.
+    pub next: AtomicU64,
+}
+
+/// Where process records begin.
+pub const RECORDS_AT: u64 = size_of::<Header>().next_multiple_of(4096) as u64;
+/// Where blocks begin.
+pub const BLOCKS_AT: u64 = RECORDS_AT + (PROCESSES * size_of::<Record>()) as u64;

@@ -1,0 +1,31 @@
+//! Locks and queues in memory that processes share, surviving the death of any of them at any instruction.
+//!
+//! One growing segment serves a family of processes: the one that made it and all that it starts. This crate knows
+//! bytes, not what they mean. From the bottom:
+//!
+//! - [`error`]: what can go wrong with shared memory.
+//! - [`step`]: the points at which tests kill a process.
+//! - [`layout`]: the map of the segment's bytes, told in `LAYOUT.md`.
+//! - [`segment`], [`family`]: the memory itself, and which segments this process knows.
+//! - [`member`]: processes as records with generations, and whether one is alive.
+//! - [`latch`]: the short internal lock that survives its holder.
+//! - [`arena`]: blocks of memory, and what becomes of those whose owner died.
+//! - [`event_count`]: a word to sleep on, for threads and tasks of all processes.
+//! - [`wait`], [`monitor`]: sleeping there, and the threads that watch deaths and answer the doorbell.
+//! - [`handle`]: how an object is named across processes.
+//! - [`mutex`], [`queue`]: what users use.
+
+pub mod arena;
+pub mod error;
+pub mod event_count;
+pub mod family;
+pub mod handle;
+pub mod latch;
+pub mod layout;
+pub mod member;
+pub mod monitor;
+pub mod mutex;
+pub mod queue;
+pub mod segment;
+pub mod step;
+pub mod wait;

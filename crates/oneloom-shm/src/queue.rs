@@ -1,0 +1,638 @@
+//! A queue of bytes that processes share: any number of senders and receivers, items of any size, a bound or none.
+//!
+//! The items stand in a chain of chunks, one after the other. Senders append to the last chunk inside the tail's latch,
+//! receivers take from the first inside the head's. A small item is copied inside the latch, a large one stands in a
+//! block of its own that was filled before. Putting ends in one store of `committed`, and so does taking, of `taken`: what
+//! is not committed is not there, and what is not taken is.
+//!
+//! What a dead sender or receiver leaves behind, and who repairs it, under the latch that was its own:
+//!
+//! | it died after | it left | repair |
+//! |---|---|---|
+//! | writing what it had not committed | bytes that nobody reads | none: the next one overwrites them |
+//! | linking a chunk | a tail that is not the last chunk | follow the links, make the last part of the queue |
+//! | committing a large item | a block that is still its own | read the item at `writing`, make it part of the queue |
+//! | retiring a chunk that it did not leave yet | a first chunk that is its own | make it part of the queue |
+//! | taking a large item | a block that nobody names | read the item at `taking`, give the block back |
+//!
+//! Everything else that it owned is given back by a sweep. A receiver may die with what it has taken: that item is lost.
+
+mod chunk;
+
+use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use crate::arena::{Block, Kind, Reference, allocate};
+use crate::error::Error;
+use crate::event_count::EventCount;
+use crate::handle::{Object, Shared};
+use crate::latch::{Entry, Inside, Latch};
+use crate::member::Tag;
+use crate::monitor;
+use crate::segment::{Plain, Segment};
+use crate::step::{self, Step};
+use crate::wait::Call;
+
+use chunk::{Body, Chunk, Position};
+
+/// Items up to this length stand in chunks.
+const SMALL: usize = 4096;
+
+#[repr(C, align(64))]
+struct Tail {
+    latch: Latch,
+    /// Where the large item stands that is being put, plus one; 0 while none is.
+    writing: AtomicU32,
+    /// The last chunk, or one before it while a sender links another.
+    chunk: AtomicU64,
+    /// How many items had been taken when a sender last looked.
+    seen_taken: AtomicU64,
+}
+
+#[repr(C, align(64))]
+struct Head {
+    latch: Latch,
+    /// Where the large item stands that is being taken, plus one; 0 while none is.
+    taking: AtomicU32,
+    /// The first chunk.
+    chunk: AtomicU64,
+    /// How far the first chunk was filled when a receiver last looked.
+    seen_end: AtomicU32,
+}
+
+/// What stands in the segment.
+#[repr(C, align(64))]
+pub struct Content {
+    /// How many items it takes; 0 for any number.
+    maxsize: AtomicU64,
+    /// Not 0 after a shutdown. Written inside the tail's latch.
+    shut_down: AtomicU32,
+    /// How many items were reported done.
+    done: AtomicU64,
+    tail: Tail,
+    head: Head,
+    not_empty: EventCount,
+    not_full: EventCount,
+    all_done: EventCount,
+}
+
+// SAFETY: integers that are atomic, in a fixed layout.
+unsafe impl Plain for Content {}
+
+// SAFETY: a queue's block holds `Content` alone. Zeros are a queue without chunks, which `Queue::new` gives it.
+unsafe impl Shared for Content {
+    const KIND: Kind = Kind::Queue;
+
+    fn dismantle(block: Block, me: Tag) -> Result<(), Error> {
+        let content: &Content = block.content()?;
+        let mut next = Reference(content.head.chunk.load(Ordering::Acquire));
+        while next != Reference::NONE {
+            let chunk = Chunk::find(block.segment, next)?;
+            for payload in chunk.payloads()? {
+                payload.free(me)?;
+            }
+            next = chunk.next();
+            chunk.block.free(me)?;
+        }
+        Ok(())
+    }
+}
+
+/// The queue was shut down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShutDown;
+
+/// `task_done` was called more often than items were put.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooManyDone;
+
+/// What was taken out of a queue.
+#[derive(Debug)]
+pub enum Item {
+    /// A small one: it was copied into the buffer, and its mark is this.
+    Copied(u32),
+    /// A large one, in a block of its own that is this process's now.
+    Large(Payload),
+}
+
+/// A large item that this process has taken; dropping it gives its memory back.
+#[derive(Debug)]
+pub struct Payload {
+    block: Block,
+    length: u64,
+    /// What its sender gave with it.
+    pub mark: u32,
+}
+
+impl Payload {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn bytes(&self) -> Result<&[u8], Error> {
+        let place = self.block.bytes(self.length)?;
+        // SAFETY: inside the block, which is this value's own: nobody writes there before it is given back.
+        Ok(unsafe { std::slice::from_raw_parts(place.as_ptr(), self.length as usize) })
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if let Ok(me) = self.block.segment.me() {
+            // What can't be given back stays: nobody could be told.
+            let _ = self.block.free(me);
+        }
+    }
+}
+
+/// A queue in a segment.
+pub struct Queue {
+    object: Object<Content>,
+}
+
+impl AsRef<Self> for Queue {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl Queue {
+    /// A queue for `maxsize` items, 0 for any number.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn new(segment: &'static Segment, maxsize: u64) -> Result<Self, Error> {
+        let object = Object::<Content>::create(segment)?;
+        let me = segment.me()?;
+        let chunk = Chunk::make(segment, me, None)?;
+        chunk.block.becomes_part_of(object.block().reference)?;
+        let content = object.content();
+        content.maxsize.store(maxsize, Ordering::Relaxed);
+        content.head.chunk.store(chunk.block.reference.0, Ordering::Release);
+        content.tail.chunk.store(chunk.block.reference.0, Ordering::Release);
+        Ok(Self { object })
+    }
+
+    /// The queue that an object is.
+    pub fn from_object(object: Object<Content>) -> Self {
+        Self { object }
+    }
+
+    /// The object that it is.
+    pub fn object(&self) -> &Object<Content> {
+        &self.object
+    }
+
+    /// Puts an item if there is a place for it. `mark` is any number below 2³¹ that its receiver gets with it.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    #[inline]
+    pub fn try_put(&self, item: &[u8], mark: u32) -> Result<Option<Result<(), ShutDown>>, Error> {
+        let me = self.segment().me()?;
+        if item.len() > SMALL {
+            PutCall::new(self, item, mark).attempt(me, false)
+        } else {
+            self.append(me, &Body::Small(item), mark)
+        }
+    }
+
+    /// Takes an item if there is one; a small one is copied to the end of `buffer`.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    #[inline]
+    pub fn try_get(&self, buffer: &mut Vec<u8>) -> Result<Option<Result<Item, ShutDown>>, Error> {
+        self.take(self.segment().me()?, buffer)
+    }
+
+    fn segment(&self) -> &'static Segment {
+        self.object.segment()
+    }
+
+    fn content(&self) -> &'static Content {
+        self.object.content()
+    }
+
+    fn append(&self, me: Tag, body: &Body<'_>, mark: u32) -> Result<Option<Result<(), ShutDown>>, Error> {
+        let (content, segment) = (self.content(), self.segment());
+        let mut spare: Option<Chunk> = None;
+        let result = loop {
+            let inside = enter_tail(self.object.block(), me)?;
+            step::at(Step::TailEntered);
+            if content.shut_down.load(Ordering::Relaxed) != 0 {
+                break Ok(Some(Err(ShutDown)));
+            }
+            let last = Chunk::find(segment, Reference(content.tail.chunk.load(Ordering::Relaxed)))?;
+            if !self.has_place(&last)? {
+                break Ok(None);
+            }
+            let chunk = if last.has_room(body) {
+                last
+            } else if let Some(next) = spare.take() {
+                self.extend(&last, next)?
+            } else {
+                // Nobody asks for memory inside a latch.
+                drop(inside);
+                spare = Some(Chunk::make(segment, me, Some(&last))?);
+                step::at(Step::ChunkMade);
+                continue;
+            };
+            let start = chunk.committed();
+            if let Body::Large(..) = body {
+                content.tail.writing.store(start.offset + 1, Ordering::Release);
+                step::at(Step::RecordStarted);
+            }
+            let end = chunk.write(start, body, mark)?;
+            step::at(Step::PayloadWritten);
+            chunk.commit(end);
+            step::at(Step::Committed);
+            if let Body::Large(block, _) = body {
+                block.becomes_part_of(self.object.block().reference)?;
+                step::at(Step::PayloadOwned);
+                content.tail.writing.store(0, Ordering::Release);
+            }
+            drop(inside);
+            step::at(Step::TailLeft);
+            content.not_empty.notify(1, |mask| monitor::ring(segment, &content.not_empty, mask));
+            step::at(Step::PutTold);
+            break Ok(Some(Ok(())));
+        };
+        if let Some(chunk) = spare {
+            chunk.block.free(me)?;
+        }
+        result
+    }
+
+    /// Links a new last chunk. Inside the tail's latch.
+    fn extend(&self, last: &Chunk, next: Chunk) -> Result<Chunk, Error> {
+        let content = self.content();
+        next.begin_at(last.begins_at() + u64::from(last.committed().items));
+        last.link(&next);
+        step::at(Step::ChunkLinked);
+        next.block.becomes_part_of(self.object.block().reference)?;
+        step::at(Step::ChunkOwned);
+        content.tail.chunk.store(next.block.reference.0, Ordering::Release);
+        step::at(Step::TailMoved);
+        Ok(next)
+    }
+
+    /// Whether the bound allows one more. Inside the tail's latch.
+    fn has_place(&self, last: &Chunk) -> Result<bool, Error> {
+        let content = self.content();
+        let maxsize = content.maxsize.load(Ordering::Relaxed);
+        if maxsize == 0 {
+            return Ok(true);
+        }
+        let put = last.begins_at() + u64::from(last.committed().items);
+        if put.saturating_sub(content.tail.seen_taken.load(Ordering::Relaxed)) < maxsize {
+            return Ok(true);
+        }
+        let taken = self.taken()?;
+        content.tail.seen_taken.store(taken, Ordering::Relaxed);
+        Ok(put.saturating_sub(taken) < maxsize)
+    }
+
+    fn take(&self, me: Tag, buffer: &mut Vec<u8>) -> Result<Option<Result<Item, ShutDown>>, Error> {
+        let (content, segment) = (self.content(), self.segment());
+        // Read first: after a shutdown nothing is put any more, so that empty means empty for ever.
+        let shut_down = content.shut_down.load(Ordering::Acquire) != 0;
+        let mut retired = None;
+        // Nobody asks for memory inside a latch.
+        buffer.reserve(SMALL);
+        let inside = enter_head(self.object.block(), me)?;
+        step::at(Step::HeadEntered);
+        let mut chunk = Chunk::find(segment, Reference(content.head.chunk.load(Ordering::Relaxed)))?;
+        let mut start = chunk.taken();
+        if start.offset >= content.head.seen_end.load(Ordering::Relaxed) {
+            // Read before the end: a chunk that has a next one is complete.
+            let next = chunk.next();
+            let mut end = chunk.committed().offset;
+            if start.offset >= end
+                && next != Reference::NONE
+                // While the last chunk is this one, a sender is still about to move on, and has put nothing.
+                && content.tail.chunk.load(Ordering::Acquire) != chunk.block.reference.0
+            {
+                chunk.block.belongs_to(me)?;
+                step::at(Step::ChunkRetired);
+                content.head.seen_end.store(0, Ordering::Relaxed);
+                content.head.chunk.store(next.0, Ordering::Release);
+                step::at(Step::HeadMoved);
+                retired = Some(chunk.block);
+                chunk = Chunk::find(segment, next)?;
+                start = chunk.taken();
+                end = chunk.committed().offset;
+            }
+            content.head.seen_end.store(end, Ordering::Relaxed);
+            if start.offset >= end {
+                drop(inside);
+                retired.map_or(Ok(()), |block| block.free(me))?;
+                return Ok(shut_down.then_some(Err(ShutDown)));
+            }
+        }
+        let (record, end) = chunk.read(start, buffer)?;
+        step::at(Step::PayloadRead);
+        let item = match record {
+            chunk::Record::Small(mark) => {
+                chunk.take(end);
+                step::at(Step::Taken);
+                Item::Copied(mark)
+            }
+            chunk::Record::Large { block, length, mark } => {
+                content.head.taking.store(start.offset + 1, Ordering::Release);
+                step::at(Step::TakingWritten);
+                chunk.take(end);
+                step::at(Step::Taken);
+                block.belongs_to(me)?;
+                step::at(Step::PayloadTaken);
+                content.head.taking.store(0, Ordering::Release);
+                Item::Large(Payload { block, length, mark })
+            }
+        };
+        drop(inside);
+        step::at(Step::HeadLeft);
+        retired.map_or(Ok(()), |block| block.free(me))?;
+        if content.maxsize.load(Ordering::Relaxed) != 0 {
+            content.not_full.notify(1, |mask| monitor::ring(segment, &content.not_full, mask));
+        }
+        step::at(Step::GetTold);
+        Ok(Some(Ok(item)))
+    }
+
+    /// How many items were ever put; by the time the caller looks, it may be more.
+    fn put(&self) -> Result<u64, Error> {
+        self.count(&self.content().tail.chunk, Chunk::committed)
+    }
+
+    fn taken(&self) -> Result<u64, Error> {
+        self.count(&self.content().head.chunk, Chunk::taken)
+    }
+
+    fn count(&self, place: &AtomicU64, position: fn(&Chunk) -> Position) -> Result<u64, Error> {
+        loop {
+            let seen = place.load(Ordering::Acquire);
+            let counted = Chunk::find(self.segment(), Reference(seen))
+                .map(|chunk| chunk.begins_at() + u64::from(position(&chunk).items));
+            fence(Ordering::SeqCst);
+            // A chunk that is not named there any more may be anything by now.
+            if place.load(Ordering::Acquire) == seen {
+                return counted;
+            }
+        }
+    }
+
+    /// How many items are there; by the time the caller looks, others may have changed it.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn len(&self) -> Result<u64, Error> {
+        let taken = self.taken()?;
+        Ok(self.put()?.saturating_sub(taken))
+    }
+
+    /// Whether there are none.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        Ok(self.len()? == 0)
+    }
+
+    /// How many items it takes, 0 for any number.
+    pub fn maxsize(&self) -> u64 {
+        self.content().maxsize.load(Ordering::Relaxed)
+    }
+
+    /// How many items were put and not yet reported done.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn unfinished(&self) -> Result<u64, Error> {
+        let done = self.content().done.load(Ordering::SeqCst);
+        Ok(self.put()?.saturating_sub(done))
+    }
+
+    /// Reports an item as done.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn task_done(&self) -> Result<Result<(), TooManyDone>, Error> {
+        let (content, put) = (self.content(), self.put()?);
+        let one_more = |done| (done < put).then_some(done + 1);
+        if content.done.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_err() {
+            return Ok(Err(TooManyDone));
+        }
+        if self.unfinished()? == 0 {
+            self.tell_all(&content.all_done);
+        }
+        Ok(Ok(()))
+    }
+
+    fn tell_all(&self, event: &'static EventCount) {
+        let segment = self.segment();
+        event.notify(u32::MAX, |mask| monitor::ring(segment, event, mask));
+    }
+
+    /// Ends the queue: puts fail from now on, and gets once it is empty. With `immediate`, what is left is dropped, and
+    /// counts as done.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn shut_down(&self, immediate: bool) -> Result<(), Error> {
+        let (content, me) = (self.content(), self.segment().me()?);
+        {
+            let _inside = enter_tail(self.object.block(), me)?;
+            content.shut_down.store(1, Ordering::SeqCst);
+        }
+        let mut buffer = Vec::new();
+        while immediate && let Some(Ok(_item)) = self.take(me, &mut buffer)? {
+            buffer.clear();
+            let _ = self.task_done()?;
+        }
+        self.tell_all(&content.not_empty);
+        self.tell_all(&content.not_full);
+        Ok(())
+    }
+
+    /// Whether it was shut down.
+    pub fn is_shut_down(&self) -> bool {
+        self.content().shut_down.load(Ordering::Acquire) != 0
+    }
+}
+
+fn enter_tail(queue: Block, me: Tag) -> Result<Inside<'static>, Error> {
+    let content: &'static Content = queue.content()?;
+    let inside = content.tail.latch.enter(queue.segment, me);
+    if inside.entry == Entry::Inherited {
+        let mut last = Chunk::find(queue.segment, Reference(content.tail.chunk.load(Ordering::Acquire)))?;
+        if let Some(writing) = content.tail.writing.load(Ordering::Acquire).checked_sub(1) {
+            if let Some(payload) = last.payload_at(writing, last.committed()) {
+                payload.becomes_part_of(queue.reference)?;
+            }
+            content.tail.writing.store(0, Ordering::Release);
+        }
+        while last.next() != Reference::NONE {
+            last = Chunk::find(queue.segment, last.next())?;
+            last.block.becomes_part_of(queue.reference)?;
+        }
+        content.tail.chunk.store(last.block.reference.0, Ordering::Release);
+    }
+    Ok(inside)
+}
+
+fn enter_head(queue: Block, me: Tag) -> Result<Inside<'static>, Error> {
+    let content: &'static Content = queue.content()?;
+    let inside = content.head.latch.enter(queue.segment, me);
+    if inside.entry == Entry::Inherited {
+        let first = Chunk::find(queue.segment, Reference(content.head.chunk.load(Ordering::Acquire)))?;
+        first.block.becomes_part_of(queue.reference)?;
+        content.head.seen_end.store(0, Ordering::Relaxed);
+        if let Some(taking) = content.head.taking.load(Ordering::Acquire).checked_sub(1) {
+            if let Some(payload) = first.payload_at(taking, first.taken())
+                && payload.is_part_of(queue.reference)
+            {
+                payload.belongs_to(me)?;
+                payload.free(me)?;
+            }
+            content.head.taking.store(0, Ordering::Release);
+        }
+    }
+    Ok(inside)
+}
+
+/// Repairs what the dead were changing, if any were: passes both latches.
+///
+/// # Errors
+/// If the segment contradicts itself.
+pub fn repair(queue: Block, me: Tag) -> Result<(), Error> {
+    let content: &Content = queue.content()?;
+    // A queue that is still being made, or is going away, has no chunks.
+    if content.head.chunk.load(Ordering::Acquire) != 0 && content.tail.chunk.load(Ordering::Acquire) != 0 {
+        drop(enter_tail(queue, me)?);
+        drop(enter_head(queue, me)?);
+    }
+    Ok(())
+}
+
+/// Putting an item.
+pub struct PutCall<'a, Q> {
+    queue: Q,
+    item: &'a [u8],
+    mark: u32,
+    /// The block that a large item was copied to.
+    block: Option<Block>,
+}
+
+impl<'a, Q: AsRef<Queue>> PutCall<'a, Q> {
+    /// Puts `item`, with `mark` for its receiver.
+    pub fn new(queue: Q, item: &'a [u8], mark: u32) -> Self {
+        Self { queue, item, mark, block: None }
+    }
+}
+
+impl<Q: AsRef<Queue>> Call for PutCall<'_, Q> {
+    type Output = Result<(), ShutDown>;
+
+    fn segment(&self) -> &'static Segment {
+        self.queue.as_ref().segment()
+    }
+
+    fn event(&self) -> &'static EventCount {
+        &self.queue.as_ref().content().not_full
+    }
+
+    fn looks_ready(&self) -> bool {
+        let queue = self.queue.as_ref();
+        queue.is_shut_down() || queue.len().is_ok_and(|length| length < queue.maxsize())
+    }
+
+    fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
+        let queue = self.queue.as_ref();
+        if self.item.len() <= SMALL {
+            return queue.append(me, &Body::Small(self.item), self.mark);
+        }
+        let length = self.item.len() as u64;
+        let block = match self.block {
+            Some(block) => block,
+            None => {
+                let block = allocate(queue.segment(), me, Kind::Payload, length)?;
+                let place = block.bytes(length)?;
+                // SAFETY: as long as the item, this process's own, and nobody knows of it yet.
+                unsafe {
+                    place.copy_from_nonoverlapping(std::ptr::NonNull::from(self.item).cast(), self.item.len())
+                };
+                self.block.insert(block).to_owned()
+            }
+        };
+        let result = queue.append(me, &Body::Large(block, length), self.mark)?;
+        if let Some(Ok(())) = result {
+            self.block = None;
+        }
+        Ok(result)
+    }
+}
+
+impl<Q> Drop for PutCall<'_, Q> {
+    fn drop(&mut self) {
+        if let Some(block) = self.block.take()
+            && let Ok(me) = block.segment.me()
+        {
+            // What can't be given back is swept when this process has ended.
+            let _ = block.free(me);
+        }
+    }
+}
+
+/// Taking an item.
+pub struct GetCall<Q> {
+    /// Where from.
+    pub queue: Q,
+    /// What a small item is copied to the end of.
+    pub buffer: Vec<u8>,
+}
+
+impl<Q: AsRef<Queue>> Call for GetCall<Q> {
+    type Output = Result<Item, ShutDown>;
+
+    fn segment(&self) -> &'static Segment {
+        self.queue.as_ref().segment()
+    }
+
+    fn event(&self) -> &'static EventCount {
+        &self.queue.as_ref().content().not_empty
+    }
+
+    fn looks_ready(&self) -> bool {
+        let queue = self.queue.as_ref();
+        queue.is_shut_down() || queue.is_empty().is_ok_and(|empty| !empty)
+    }
+
+    fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
+        self.queue.as_ref().take(me, &mut self.buffer)
+    }
+}
+
+/// Waiting until everything that was put is reported done.
+pub struct JoinCall<Q> {
+    /// For which queue.
+    pub queue: Q,
+}
+
+impl<Q: AsRef<Queue>> Call for JoinCall<Q> {
+    type Output = ();
+
+    fn segment(&self) -> &'static Segment {
+        self.queue.as_ref().segment()
+    }
+
+    fn event(&self) -> &'static EventCount {
+        &self.queue.as_ref().content().all_done
+    }
+
+    fn looks_ready(&self) -> bool {
+        self.queue.as_ref().unfinished().is_ok_and(|unfinished| unfinished == 0)
+    }
+
+    fn attempt(&mut self, _me: Tag, _thorough: bool) -> Result<Option<()>, Error> {
+        Ok((self.queue.as_ref().unfinished()? == 0).then_some(()))
+    }
+}

@@ -1,0 +1,57 @@
+//! The points at which tests kill a process: one after every step of every shared protocol.
+//!
+//! Whoever passes a point reads one word of its own process, and goes on. The binary that is tested is the one that is
+//! shipped.
+
+use oneloom_wait::atomic::{AtomicU32, Ordering};
+
+macro_rules! steps {
+    ($($step:ident),* $(,)?) => {
+        /// A point in a protocol; its name says what was done last.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        #[expect(missing_docs, reason = "each is a step in the code that names it")]
+        pub enum Step { None, $($step),* }
+
+        impl Step {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$step),*];
+        }
+    };
+}
+
+steps! {
+    RecordClaimed, RecordWritten,
+    FileGrown, SizeWritten, BlockMarked, BlockUnlinked, BlockCarved, BlockFreed, BlockLinked,
+    MutexTaken, MutexHolderWritten, MutexHolderCleared, MutexReleased, MutexTakenOver,
+    TailEntered, ChunkMade, ChunkLinked, TailMoved, ChunkOwned, RecordStarted, PayloadWritten, Committed, PayloadOwned,
+    TailLeft, PutTold,
+    HeadEntered, ChunkRetired, HeadMoved, PayloadRead, TakingWritten, Taken, PayloadTaken, HeadLeft, GetTold,
+    WordBumped, MaskTaken,
+}
+
+/// The step that kills, and how many times it is still to be passed unharmed.
+static ARMED: AtomicU32 = AtomicU32::new(Step::None as u32);
+static PASSES: AtomicU32 = AtomicU32::new(0);
+
+/// Passes a point.
+#[inline(always)]
+pub fn at(step: Step) {
+    if ARMED.load(Ordering::Relaxed) == step as u32 {
+        armed();
+    }
+}
+
+#[cold]
+fn armed() {
+    if PASSES.fetch_sub(1, Ordering::Relaxed) == 0 {
+        // SAFETY: a signal to oneself, which ends this process before the call returns.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    }
+}
+
+/// For tests: kills this process with SIGKILL when it passes `step` after `passes` times unharmed.
+pub fn kill_at(step: Step, passes: u32) {
+    PASSES.store(passes, Ordering::Relaxed);
+    ARMED.store(step as u32, Ordering::Relaxed);
+}

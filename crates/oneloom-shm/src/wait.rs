@@ -1,0 +1,217 @@
+//! Sleeping until another process changes something: as a thread, and as a task.
+//!
+//! A thread tries, looks again for a while, and sleeps. A first nap ends by itself, so that a short wait costs nothing
+//! more; a longer one is told to the [`monitor`], and sleeps until it is woken. From then on every look also asks
+//! whether whoever is waited for has died.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use oneloom_wait::clock::Deadline;
+use oneloom_wait::spin;
+use oneloom_wait::wait::Environment;
+use oneloom_wait::word::Woken;
+
+use crate::error::Error;
+use crate::event_count::EventCount;
+use crate::member::Tag;
+use crate::monitor::{self, Place};
+use crate::segment::Segment;
+
+/// Something that may have to be waited for.
+pub trait Call {
+    /// What it gives.
+    type Output;
+
+    /// Where it stands.
+    fn segment(&self) -> &'static Segment;
+
+    /// Where it is told that trying again may succeed.
+    fn event(&self) -> &'static EventCount;
+
+    /// Whether trying may succeed: a cheap look, repeated while spinning.
+    fn looks_ready(&self) -> bool;
+
+    /// Tries. `thorough`: also asks whether somebody it waits for has died, which costs 10 µs.
+    ///
+    /// # Errors
+    /// If shared memory fails.
+    fn attempt(&mut self, me: Tag, thorough: bool) -> Result<Option<Self::Output>, Error>;
+}
+
+/// Why there is no result.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The deadline passed.
+    TimedOut,
+    /// The environment ended it, and knows why.
+    Interrupted,
+    /// Shared memory failed.
+    Failed(Error),
+}
+
+/// How often a call may look ready, and be overtaken, before it sleeps.
+const SPURTS: u32 = 8;
+/// How long the first nap lasts, and how long all do where deaths can't be watched.
+const FIRST_NAP: Duration = Duration::from_millis(20);
+const BLIND_NAP: Duration = Duration::from_millis(200);
+/// A signal that came in the instant before a sleep is noticed after a nap; naps become ever longer.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
+
+/// Runs a call on the calling thread.
+///
+/// # Errors
+/// [`Stop`] says why there is no result; then nothing was taken.
+pub fn block<C: Call>(
+    call: &mut C,
+    deadline: Deadline,
+    environment: &mut impl Environment,
+) -> Result<C::Output, Stop> {
+    let me = call.segment().me().map_err(Stop::Failed)?;
+    if let Some(output) = call.attempt(me, false).map_err(Stop::Failed)? {
+        return Ok(output);
+    }
+    if deadline.remaining().is_some_and(|left| left.is_zero()) {
+        return call.attempt(me, true).map_err(Stop::Failed)?.ok_or(Stop::TimedOut);
+    }
+    for _ in 0..SPURTS {
+        if !spin::until(|| call.looks_ready()) {
+            break;
+        }
+        if let Some(output) = call.attempt(me, false).map_err(Stop::Failed)? {
+            return Ok(output);
+        }
+    }
+    sleep(call, me, deadline, environment)
+}
+
+fn sleep<C: Call>(
+    call: &mut C,
+    me: Tag,
+    deadline: Deadline,
+    environment: &mut impl Environment,
+) -> Result<C::Output, Stop> {
+    let event = call.event();
+    let mut watched = None;
+    let mut nap = FIRST_NAP;
+    // A handler may fork; then this goes on in the child as another process.
+    let mut me = me;
+    loop {
+        let seen = event.announce_thread();
+        if let Some(output) = call.attempt(me, watched.is_some()).map_err(Stop::Failed)? {
+            return Ok(output);
+        }
+        let until = match (&watched, environment.is_interruptible()) {
+            (Some(monitor::Watched { blind: false, .. }), false) => deadline,
+            _ => sooner(deadline, Deadline::after(Some(nap))),
+        };
+        let woken = event.sleep(seen, until);
+        if woken == Woken::Look {
+            continue;
+        }
+        if deadline.remaining().is_some_and(|left| left.is_zero()) {
+            return call.attempt(me, true).map_err(Stop::Failed)?.ok_or(Stop::TimedOut);
+        }
+        if environment.interrupted() {
+            return Err(Stop::Interrupted);
+        }
+        me = call.segment().me().map_err(Stop::Failed)?;
+        let here = watched.as_ref().is_some_and(monitor::Watched::is_of_this_process);
+        if !here {
+            watched = Some(monitor::watch(call.segment(), event));
+        }
+        let blind = watched.as_ref().is_some_and(|watched| watched.blind);
+        nap = if blind { BLIND_NAP } else { (nap * 2).min(LONGEST_NAP) };
+    }
+}
+
+fn sooner(one: Deadline, other: Deadline) -> Deadline {
+    match (one, other) {
+        (Deadline::At(first), Deadline::At(second)) => Deadline::At(first.min(second)),
+        (Deadline::Never, at) | (at, Deadline::Never) => at,
+    }
+}
+
+/// A call as a future, woken through this process's doorbell.
+///
+/// Dropped or cancelled, it has taken nothing: what it was woken for goes to another.
+pub struct Waiting<C: Call> {
+    call: Option<C>,
+    event: &'static EventCount,
+    segment: &'static Segment,
+    place: Option<Place>,
+}
+
+// Nothing is pinned: what others know of a future is a number.
+impl<C: Call> Unpin for Waiting<C> {}
+
+impl<C: Call> Waiting<C> {
+    /// A future for a call.
+    pub fn new(call: C) -> Self {
+        Self { event: call.event(), segment: call.segment(), call: Some(call), place: None }
+    }
+
+    /// Its time is over: tries once more, and gives up. The call that gave its result has ended.
+    ///
+    /// # Errors
+    /// If shared memory fails.
+    pub fn expire(&mut self) -> Result<Option<C::Output>, Error> {
+        let me = self.segment.me()?;
+        let result = self.call.as_mut().map_or(Ok(None), |call| call.attempt(me, true));
+        if !matches!(result, Ok(Some(_))) {
+            self.cancel();
+        }
+        self.end();
+        result
+    }
+
+    /// Gives up.
+    pub fn cancel(&mut self) {
+        if let Some(place) = self.place.take()
+            && !monitor::leave(self.event, place)
+        {
+            // It had been woken: somebody else can use that.
+            self.event.notify(1, |mask| monitor::ring(self.segment, self.event, mask));
+        }
+        self.call = None;
+    }
+
+    fn end(&mut self) {
+        if let Some(place) = self.place.take() {
+            monitor::leave(self.event, place);
+        }
+        self.call = None;
+    }
+}
+
+impl<C: Call> Future for Waiting<C> {
+    type Output = Result<C::Output, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(call) = this.call.as_mut() else { return Poll::Pending };
+        let mut attempt = |thorough| this.segment.me().and_then(|me| call.attempt(me, thorough)).transpose();
+        // Only a second look can be for a death.
+        let again = this.place.is_some();
+        let mut result = attempt(again);
+        if result.is_none() {
+            let front = this.place.take().is_some_and(|place| !monitor::leave(this.event, place));
+            this.place = Some(monitor::enlist(this.segment, this.event, context.waker().clone(), front));
+            result = attempt(true);
+        }
+        match result {
+            Some(result) => {
+                this.end();
+                Poll::Ready(result)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<C: Call> Drop for Waiting<C> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

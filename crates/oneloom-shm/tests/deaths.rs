@@ -1,0 +1,212 @@
+//! Processes that die by SIGKILL at every step of every protocol: nobody hangs, nothing is torn, doubled or lost but for
+//! one item that a receiver died with.
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
+use oneloom_shm::queue::Queue;
+use oneloom_shm::segment::Segment;
+use oneloom_shm::step::{Step, kill_at};
+use oneloom_shm::wait::block;
+use support::*;
+
+/// What a child did, in numbers that survive it.
+struct Ledger(&'static [AtomicU64]);
+
+const BEGUN: usize = 0;
+const PUT: usize = 1;
+const GOT: usize = 2;
+const FIRST_GOT: usize = 8;
+
+impl Ledger {
+    fn new() -> Self {
+        Self(shared_numbers(4096))
+    }
+
+    fn reset(&self) {
+        self.0.iter().for_each(|number| number.store(0, Ordering::SeqCst));
+    }
+
+    fn read(&self, at: usize) -> u64 {
+        self.0[at].load(Ordering::SeqCst)
+    }
+
+    fn write(&self, at: usize, value: u64) {
+        self.0[at].store(value, Ordering::SeqCst);
+    }
+
+    fn got(&self, number: u64) {
+        let count = self.read(GOT);
+        self.write(FIRST_GOT + count as usize, number);
+        self.write(GOT, count + 1);
+    }
+
+    fn all_got(&self) -> impl Iterator<Item = u64> {
+        (0..self.read(GOT) as usize).map(|at| self.read(FIRST_GOT + at))
+    }
+}
+
+const OPERATIONS: u64 = 60;
+
+/// What the child does until it dies: puts items of its round, gets some, takes the lock.
+fn busy(queue: &Queue, mutex: &Mutex, ledger: &Ledger, round: u64, holder: Holder) -> i32 {
+    for operation in 0..OPERATIONS {
+        ledger.write(BEGUN, operation + 1);
+        put(queue, &item(round << 16 | operation));
+        ledger.write(PUT, operation + 1);
+        if operation % 3 != 0
+            && let Some(bytes) = try_get(queue)
+        {
+            ledger.got(number_of(&bytes));
+        }
+        block(&mut LockCall { mutex, holder }, soon(), &mut Plainly).expect("the lock in time");
+        mutex.unlock(|| holder.name).expect("its own");
+    }
+    0
+}
+
+struct Scene {
+    queue: Queue,
+    mutex: Mutex,
+    ledger: Ledger,
+    killed: u64,
+    lost: u64,
+    recovered: u64,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let segment = Segment::create(0).expect("a segment");
+        let (queue, mutex) = (Queue::new(segment, 0).expect("a queue"), Mutex::new(segment).expect("a lock"));
+        Self { queue, mutex, ledger: Ledger::new(), killed: 0, lost: 0, recovered: 0 }
+    }
+
+    /// One child that dies, or not, while the parent works on the same queue and lock; then the count.
+    fn round(&mut self, round: u64, what: &str, fate: impl FnOnce(), kill_after: Option<Duration>) {
+        self.ledger.reset();
+        let holder = Holder { name: 2, scoped: true };
+        let child = Child::start(|| {
+            fate();
+            busy(&self.queue, &self.mutex, &self.ledger, round, holder)
+        });
+        if let Some(delay) = kill_after {
+            std::thread::sleep(delay);
+            child.kill();
+        }
+        let mut seen = HashSet::new();
+        let mut add = |number: u64| {
+            assert_eq!(number >> 16, round, "{what}: an item of another round");
+            assert!(seen.insert(number), "{what}: item {number} came twice");
+        };
+        let ended = loop {
+            if let Some(bytes) = try_get(&self.queue) {
+                add(number_of(&bytes));
+            }
+            if let Some(status) = child.ended() {
+                break status;
+            }
+        };
+        assert!(ended == 0 || ended == -libc::SIGKILL, "{what}: the child ended with {ended}");
+        let taken = block(&mut LockCall { mutex: &self.mutex, holder }, soon(), &mut Plainly);
+        let taken = taken.unwrap_or_else(|stop| panic!("{what}: the lock is dead: {stop:?}"));
+        assert_eq!(self.mutex.is_recovered(), taken == Taken::Recovered);
+        self.mutex.unlock(|| holder.name).expect("its own");
+        self.recovered += u64::from(taken == Taken::Recovered);
+        // What is put now comes after all that the child has put.
+        put(&self.queue, &item(round << 16 | OPERATIONS));
+        loop {
+            let number = number_of(&get(&self.queue));
+            if number == (round << 16 | OPERATIONS) {
+                break;
+            }
+            add(number);
+        }
+        self.ledger.all_got().for_each(&mut add);
+        let killed = u64::from(ended != 0);
+        let (put, begun) = (self.ledger.read(PUT), self.ledger.read(BEGUN));
+        let count = seen.len() as u64;
+        assert!(count <= begun, "{what}: {count} items of {begun}");
+        assert!(count + killed >= put, "{what}: {count} items of {put}, {killed} killed");
+        assert_eq!(self.queue.len(), Ok(0), "{what}");
+        self.killed += killed;
+        self.lost += put.saturating_sub(count);
+    }
+}
+
+#[test]
+fn a_process_killed_after_any_step_harms_nobody() {
+    let rounds = 40 * stress();
+    for (index, step) in Step::ALL.iter().enumerate() {
+        let mut scene = Scene::new();
+        for round in 0..rounds {
+            let passes = (round * 5 % 23) as u32;
+            let what = format!("{step:?} after {passes} passes, round {round}");
+            scene.round(index as u64 * rounds + round, &what, || kill_at(*step, passes), None);
+        }
+        println!(
+            "{step:?}: {} killed, {} items lost, {} locks recovered",
+            scene.killed, scene.lost, scene.recovered
+        );
+    }
+}
+
+#[test]
+fn a_process_killed_at_any_instant_harms_nobody() {
+    let mut random =
+        std::process::id() as u64 ^ std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
+    println!("seed {random}");
+    let mut scene = Scene::new();
+    for round in 0..300 * stress() {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let delay = Duration::from_nanos((random >> 33) % 2_000_000);
+        scene.round(round, &format!("killed after {delay:?}, round {round}"), || {}, Some(delay));
+    }
+    println!("{} killed, {} items lost, {} locks recovered", scene.killed, scene.lost, scene.recovered);
+}
+
+#[test]
+fn a_receiver_asleep_for_long_gets_what_a_sender_died_over() {
+    let steps = [Step::Committed, Step::TailLeft, Step::WordBumped, Step::PutTold];
+    for step in steps {
+        let queue = Queue::new(Segment::create(0).expect("a segment"), 0).expect("a queue");
+        let child = Child::start(|| {
+            // The parent is in its long sleep by then, usually; right either way.
+            std::thread::sleep(Duration::from_millis(80));
+            kill_at(step, 0);
+            put(&queue, &item(2));
+            0
+        });
+        assert_eq!(number_of(&get(&queue)), 2, "{step:?}");
+        assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+    }
+}
+
+#[test]
+fn a_waiter_asleep_for_long_gets_the_lock_of_one_that_dies() {
+    let mutex = Mutex::new(Segment::create(0).expect("a segment")).expect("a lock");
+    let taken = shared_numbers(1);
+    let child = Child::start(|| {
+        assert_eq!(mutex.try_lock(Holder { name: 3, scoped: true }), Ok(true));
+        taken[0].store(1, Ordering::SeqCst);
+        std::thread::sleep(PATIENCE);
+        0
+    });
+    while taken[0].load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    let waiter = Child::start(|| {
+        let mut call = LockCall { mutex: &mutex, holder: Holder { name: 4, scoped: true } };
+        i32::from(block(&mut call, soon(), &mut Plainly) != Ok(Taken::Recovered))
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    child.kill();
+    assert_eq!(waiter.join(), 0);
+    assert_eq!(child.join(), -libc::SIGKILL);
+    // The waiter has ended without releasing.
+    let mut call = LockCall { mutex: &mutex, holder: Holder { name: 1, scoped: true } };
+    assert_eq!(block(&mut call, soon(), &mut Plainly), Ok(Taken::Recovered));
+}

@@ -1,0 +1,223 @@
+//! Locks and queues between processes that live: order, bounds, blocking, memory, handles.
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use oneloom_shm::arena;
+use oneloom_shm::error::Error;
+use oneloom_shm::family;
+use oneloom_shm::handle::{Handle, Object};
+use oneloom_shm::mutex::{Holder, LockCall, Mutex, ReleaseError, Taken};
+use oneloom_shm::queue::{Queue, ShutDown};
+use oneloom_shm::segment::Segment;
+use oneloom_shm::wait::{Stop, block};
+use oneloom_wait::clock::Deadline;
+use support::*;
+
+const ME: Holder = Holder { name: 1, scoped: true };
+
+fn segment() -> &'static Segment {
+    Segment::create(0).expect("a segment")
+}
+
+fn lock(mutex: &Mutex) -> Taken {
+    block(&mut LockCall { mutex, holder: ME }, soon(), &mut Plainly).expect("the lock in time")
+}
+
+#[test]
+fn items_of_any_size_come_out_whole_and_in_order() {
+    let queue = Queue::new(segment(), 0).expect("a queue");
+    let child = Child::start(|| {
+        (0..3000).for_each(|number| put(&queue, &item(number)));
+        0
+    });
+    assert!((0..3000).all(|number| number_of(&get(&queue)) == number));
+    assert_eq!(child.join(), 0);
+}
+
+#[test]
+fn what_is_put_before_anybody_reads_makes_the_segment_grow() {
+    let queue = Queue::new(segment(), 0).expect("a queue");
+    (0..20_000).for_each(|number| put(&queue, &item(number)));
+    assert_eq!(queue.len(), Ok(20_000));
+    let child = Child::start(|| i32::from(!(0..20_000).all(|number| number_of(&get(&queue)) == number)));
+    assert_eq!(child.join(), 0);
+    assert_eq!(queue.len(), Ok(0));
+}
+
+#[test]
+fn a_bound_makes_senders_wait() {
+    let queue = Queue::new(segment(), 3).expect("a queue");
+    let child = Child::start(|| {
+        (0..500).for_each(|number| put(&queue, &item(number)));
+        0
+    });
+    for number in 0..500 {
+        assert!(queue.len().expect("a sound segment") <= 3);
+        assert_eq!(number_of(&get(&queue)), number);
+    }
+    assert_eq!(child.join(), 0);
+}
+
+#[test]
+fn a_full_queue_and_an_empty_one_end_a_wait_in_time() {
+    let queue = Queue::new(segment(), 1).expect("a queue");
+    let moment = || Deadline::after(Some(Duration::from_millis(60)));
+    assert_eq!(get_within(&queue, moment()), Err(Stop::TimedOut));
+    put(&queue, b"one");
+    assert_eq!(put_within(&queue, b"two", moment()), Err(Stop::TimedOut));
+    assert_eq!(put_within(&queue, &[0; 9999], moment()), Err(Stop::TimedOut));
+    assert_eq!(get(&queue), b"one");
+}
+
+#[test]
+fn many_senders_and_receivers_lose_nothing() {
+    const EACH: u64 = 400;
+    let queue = Queue::new(segment(), 20).expect("a queue");
+    let sums = shared_numbers(8);
+    let senders: Vec<_> = (0..4)
+        .map(|sender| {
+            Child::start(|| {
+                (0..EACH).for_each(|number| put(&queue, &item(sender * EACH + number)));
+                0
+            })
+        })
+        .collect();
+    let receivers: Vec<_> = (0..4)
+        .map(|receiver| {
+            Child::start(|| {
+                while let Ok(bytes) = get_within(&queue, soon()).expect("in time") {
+                    sums[receiver].fetch_add(number_of(&bytes), Ordering::SeqCst);
+                    sums[4 + receiver].fetch_add(1, Ordering::SeqCst);
+                }
+                0
+            })
+        })
+        .collect();
+    senders.into_iter().for_each(|child| assert_eq!(child.join(), 0));
+    queue.shut_down(false).expect("a sound segment");
+    receivers.into_iter().for_each(|child| assert_eq!(child.join(), 0));
+    assert_eq!(total(&sums[4..]), 4 * EACH);
+    assert_eq!(total(&sums[..4]), (0..4 * EACH).sum());
+}
+
+#[test]
+fn a_shutdown_wakes_a_receiver_of_another_process() {
+    let queue = Queue::new(segment(), 0).expect("a queue");
+    let child = Child::start(|| i32::from(get_within(&queue, soon()) != Ok(Err(ShutDown))));
+    // Long enough for the child to be in its long sleep, usually; right either way.
+    std::thread::sleep(Duration::from_millis(60));
+    queue.shut_down(false).expect("a sound segment");
+    assert_eq!(child.join(), 0);
+}
+
+#[test]
+fn memory_stays_flat() {
+    let segment = segment();
+    let queue = Queue::new(segment, 0).expect("a queue");
+    let mut round = || {
+        (0..200).for_each(|number| put(&queue, &item(number)));
+        (0..200).for_each(|number| assert_eq!(number_of(&get(&queue)), number));
+        for _ in 0..50 {
+            let another = Queue::new(segment, 0).expect("a queue");
+            put(&another, &item(0));
+            put(&another, &item(1));
+            drop(Mutex::new(segment).expect("a lock"));
+        }
+        arena::usage(segment)
+    };
+    // Other tests of this process fork, and what lived at a fork stays.
+    let first = round();
+    let last = (0..20).map(|_| round()).last().expect("a round");
+    assert!(last.0 < first.0 + 8_000_000, "{first:?} {last:?}");
+}
+
+#[test]
+fn a_lock_excludes_processes() {
+    let mutex = Mutex::new(segment()).expect("a lock");
+    let count = shared_numbers(1);
+    let children: Vec<_> = (0..3)
+        .map(|_| {
+            Child::start(|| {
+                for _ in 0..3000 {
+                    assert_eq!(lock(&mutex), Taken::Clean);
+                    let seen = count[0].load(Ordering::Relaxed);
+                    count[0].store(seen + 1, Ordering::Relaxed);
+                    mutex.unlock(|| 1).expect("its own");
+                }
+                0
+            })
+        })
+        .collect();
+    children.into_iter().for_each(|child| assert_eq!(child.join(), 0));
+    assert_eq!(count[0].load(Ordering::Relaxed), 9000);
+}
+
+#[test]
+fn a_scoped_hold_is_released_by_its_holder_alone() {
+    let mutex = Mutex::new(segment()).expect("a lock");
+    assert_eq!(mutex.unlock(|| 1), Err(ReleaseError::NotHeld));
+    assert_eq!(mutex.try_lock(ME), Ok(true));
+    assert_eq!(mutex.unlock(|| 2), Err(ReleaseError::NotOwner { pid: std::process::id() }));
+    let parent = std::process::id();
+    let child = Child::start(|| i32::from(mutex.unlock(|| 1) != Err(ReleaseError::NotOwner { pid: parent })));
+    assert_eq!(child.join(), 0);
+    mutex.unlock(|| 1).expect("its own");
+    assert_eq!(mutex.try_lock(Holder { name: 1, scoped: false }), Ok(true));
+    let child = Child::start(|| i32::from(mutex.unlock(|| 9).is_err()));
+    assert_eq!(child.join(), 0);
+    assert!(!mutex.is_locked());
+}
+
+#[test]
+fn handles_are_bytes_and_wrong_ones_are_refused() {
+    let home = family::home().expect("a family");
+    let queue = Queue::new(home, 0).expect("a queue");
+    let bytes = queue.object().handle().to_bytes();
+    let again =
+        Queue::from_object(Object::open(Handle::from_bytes(&bytes).expect("a handle")).expect("open"));
+    put(&queue, b"hello");
+    assert_eq!(get(&again), b"hello");
+
+    let refused = |bytes: &[u8]| {
+        Handle::from_bytes(bytes).and_then(|handle| Object::<oneloom_shm::queue::Content>::open(handle)).err()
+    };
+    assert!(matches!(refused(&bytes[..20]), Some(Error::Handle(_))));
+    let mut other = bytes;
+    other[1] = 9;
+    assert!(matches!(refused(&other), Some(Error::Handle(_))));
+    other = bytes;
+    other[9] ^= 1;
+    assert_eq!(refused(&other), Some(Error::Foreign));
+    other = bytes;
+    other[22] ^= 0x40;
+    assert_eq!(refused(&other), Some(Error::Gone));
+    for flipped in 16..24 {
+        other = bytes;
+        other[flipped] ^= 0x11;
+        assert_eq!(refused(&other), Some(Error::Gone), "byte {flipped}");
+    }
+    let lock = Mutex::new(home).expect("a lock").object().handle();
+    assert_eq!(refused(&lock.to_bytes()), Some(Error::Kind));
+}
+
+#[test]
+fn a_full_segment_says_so_and_recovers() {
+    let segment = Segment::create(2 << 20).expect("a segment");
+    let queue = Queue::new(segment, 0).expect("a queue");
+    let large = vec![7; 100_000];
+    let mut put = 0;
+    let full = loop {
+        match queue.try_put(&large, 7) {
+            Ok(done) => assert_eq!(done, Some(Ok(()))),
+            Err(error) => break error,
+        }
+        put += 1;
+    };
+    assert!(matches!(full, Error::Limit { .. }), "{full}");
+    assert!(put > 10);
+    (0..put).for_each(|_| assert_eq!(get(&queue), large));
+    (0..put).for_each(|_| assert_eq!(queue.try_put(&large, 7), Ok(Some(Ok(())))));
+}

@@ -1,0 +1,162 @@
+//! What the tests share: children by fork, a page that they report on, and a deadline for all.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use oneloom_shm::queue::{GetCall, Item, PutCall, Queue, ShutDown};
+use oneloom_shm::wait::{Stop, block};
+use oneloom_wait::clock::Deadline;
+use oneloom_wait::graph::Deadlock;
+use oneloom_wait::wait::{Environment, Judgement};
+
+/// How long anything may take before it counts as hanging.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many times longer the tests run that gain from it.
+pub fn stress() -> u64 {
+    std::env::var("ONELOOM_STRESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// A thread without handlers of signals.
+pub struct Plainly;
+
+impl Environment for Plainly {
+    fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
+        Judgement::KeepWaiting
+    }
+}
+
+pub fn soon() -> Deadline {
+    Deadline::after(Some(PATIENCE))
+}
+
+/// Numbers that parent and child both see.
+pub fn shared_numbers(count: usize) -> &'static [AtomicU64] {
+    // SAFETY: a new mapping, never unmapped, of zeros.
+    unsafe {
+        let place = libc::mmap(
+            std::ptr::null_mut(),
+            count * 8,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        assert_ne!(place, libc::MAP_FAILED);
+        std::slice::from_raw_parts(place.cast(), count)
+    }
+}
+
+/// A child process.
+pub struct Child(i32);
+
+impl Child {
+    /// Runs `work` in a fork; it ends with the status that gives.
+    pub fn start(work: impl FnOnce() -> i32) -> Self {
+        // SAFETY: the child runs `work` and leaves without running anything of the parent's.
+        match unsafe { libc::fork() } {
+            -1 => panic!("no fork"),
+            0 => {
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(101);
+                // SAFETY: ends this process.
+                unsafe { libc::_exit(ended) }
+            }
+            child => Self(child),
+        }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.0
+    }
+
+    pub fn kill(&self) {
+        // SAFETY: a child that was not reaped yet.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+    }
+
+    /// How it ended, if it has: an exit status, or a signal's number, negative.
+    pub fn ended(&self) -> Option<i32> {
+        let mut status = 0;
+        // SAFETY: writes to a local variable.
+        let reaped = unsafe { libc::waitpid(self.0, &raw mut status, libc::WNOHANG) };
+        (reaped == self.0).then(|| {
+            if libc::WIFSIGNALED(status) { -libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+        })
+    }
+
+    /// Waits for its end.
+    pub fn join(self) -> i32 {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            if started.elapsed() > PATIENCE {
+                self.kill();
+                panic!("the child {} hangs", self.0);
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+pub fn put(queue: &Queue, item: &[u8]) {
+    put_within(queue, item, soon()).expect("put in time").expect("not shut down");
+}
+
+pub fn put_within(queue: &Queue, item: &[u8], deadline: Deadline) -> Result<Result<(), ShutDown>, Stop> {
+    block(&mut PutCall::new(queue, item, 7), deadline, &mut Plainly)
+}
+
+pub fn get(queue: &Queue) -> Vec<u8> {
+    get_within(queue, soon()).expect("got in time").expect("not shut down")
+}
+
+pub fn get_within(queue: &Queue, deadline: Deadline) -> Result<Result<Vec<u8>, ShutDown>, Stop> {
+    let mut call = GetCall { queue, buffer: Vec::new() };
+    let item = block(&mut call, deadline, &mut Plainly)?;
+    Ok(item.map(|item| bytes_of(item, std::mem::take(&mut call.buffer))))
+}
+
+pub fn try_get(queue: &Queue) -> Option<Vec<u8>> {
+    let mut buffer = Vec::new();
+    let item = queue.try_get(&mut buffer).expect("a sound segment")?.expect("not shut down");
+    Some(bytes_of(item, buffer))
+}
+
+fn bytes_of(item: Item, buffer: Vec<u8>) -> Vec<u8> {
+    match item {
+        Item::Copied(mark) => {
+            assert_eq!(mark, 7);
+            buffer
+        }
+        Item::Large(payload) => {
+            assert_eq!(payload.mark, 7);
+            payload.bytes().expect("a sound segment").to_vec()
+        }
+    }
+}
+
+/// An item that tells its number and whether it is whole; of a length that depends on the number.
+pub fn item(number: u64) -> Vec<u8> {
+    let length = match number % 5 {
+        0 => 10_000 + (number % 7) as usize * 3000,
+        1 => 3000,
+        other => 16 + other as usize * 11,
+    };
+    let mut bytes = vec![number as u8; length];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    bytes
+}
+
+/// The number of an item, which must be whole.
+pub fn number_of(bytes: &[u8]) -> u64 {
+    let number = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
+    assert_eq!(bytes, item(number), "item {number} is not whole");
+    number
+}
+
+pub fn total(numbers: &[AtomicU64]) -> u64 {
+    numbers.iter().map(|number| number.load(Ordering::SeqCst)).sum()
+}
