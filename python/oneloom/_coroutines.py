@@ -188,6 +188,8 @@ _METHODS: dict[Any, _Methods] = {
     _native.Barrier: {"wait_async": _barrier_wait_async},
     _native.Queue: _QUEUE | {"join_async": _join_async},
     _native.SimpleQueue: _QUEUE,
+    _native.SharedLock: _LOCK,
+    _native.SharedQueue: _QUEUE | {"join_async": _join_async},
 }
 
 

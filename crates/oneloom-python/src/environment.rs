@@ -30,7 +30,7 @@ where
 }
 
 /// What a blocked Python thread answers to the wait engine. Used while detached.
-struct PythonThread {
+pub struct PythonThread {
     flags: u32,
     /// Whether the call must have its result before anything else.
     must_finish: bool,
@@ -119,18 +119,15 @@ where
     C::Primitive: Sync,
     C::Output: Send,
 {
-    let _task = BlockingTask::note(python, owner::thread(python));
-    let on_loop = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
-    let is_main = report::is_main_thread(python);
-    let flags = on_loop | report::exit_flag(is_main);
-    let mut environment = PythonThread { flags, must_finish, is_main, raised: None };
-    let ended = match python.detach(|| block(primitive, call, deadline, &mut environment)) {
+    let (ended, raised) =
+        detached(python, must_finish, |environment| block(primitive, call, deadline, environment));
+    let ended = match ended {
         Ok(output) => Ok(Some(output)),
         // Interrupted without an error: the call itself ended it, and its caller knows why.
         Err(Stop::TimedOut | Stop::Interrupted) => Ok(None),
         Err(Stop::Deadlock(deadlock)) => Err(report::error(python, &deadlock)),
     };
-    match environment.raised {
+    match raised {
         None => ended,
         Some(raised) => {
             if let Err(error) = ended {
@@ -139,6 +136,21 @@ where
             Err(raised)
         }
     }
+}
+
+/// Runs `wait` detached, with what a blocked Python thread answers; also gives what was raised meanwhile.
+pub fn detached<R: Send>(
+    python: Python<'_>,
+    must_finish: bool,
+    wait: impl FnOnce(&mut PythonThread) -> R + Ungil + Send,
+) -> (R, Option<PyErr>) {
+    let _task = BlockingTask::note(python, owner::thread(python));
+    let on_loop = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
+    let is_main = report::is_main_thread(python);
+    let flags = on_loop | report::exit_flag(is_main);
+    let mut environment = PythonThread { flags, must_finish, is_main, raised: None };
+    let result = python.detach(|| wait(&mut environment));
+    (result, environment.raised)
 }
 
 /// Runs what may wake coroutines of the loop on this very thread, and tells that loop afterwards: cheaper

@@ -13,6 +13,12 @@ pyo3::create_exception!(
 );
 pyo3::create_exception!(
     oneloom,
+    OwnerDiedWarning,
+    PyRuntimeWarning,
+    "A shared lock was taken over from a process that died holding it: what it protects may be half-changed."
+);
+pyo3::create_exception!(
+    oneloom,
     DeadlockWarning,
     PyRuntimeWarning,
     "A wait that perhaps can never end: somebody outside may still help, so nothing is raised."
@@ -37,7 +43,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     });
     module.add("ShutDown", shut_down)?;
     module.add("DeadlockError", python.get_type::<DeadlockError>())?;
-    module.add("DeadlockWarning", python.get_type::<DeadlockWarning>())
+    module.add("DeadlockWarning", python.get_type::<DeadlockWarning>())?;
+    module.add("OwnerDiedWarning", python.get_type::<OwnerDiedWarning>())
 }
 
 /// Whether an exception that leaves a `with` is a `DeadlockError`, or was raised while there was one: then a wait

@@ -29,6 +29,7 @@ mod queue;
 mod report;
 mod rlock;
 mod semaphore;
+mod shared;
 mod signal;
 mod simple_queue;
 mod standard;
@@ -62,6 +63,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DropInRLock", python.get_type::<rlock::DropInRLock>())?;
     module.add("DropInCondition", python.get_type::<condition::DropInCondition>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    shared::register(module)?;
     errors::register(module)?;
     report::register(module)?;
     signal::register(module)?;

@@ -27,9 +27,12 @@ use crate::report;
 const SUSPICIOUS: f64 = 1.0;
 
 /// A call as the awaitable sees it.
-trait AsyncCall: Send + Sync {
+pub trait AsyncCall: Send + Sync {
+    /// Tries, and has the context's waker told when to try again.
     fn poll(&mut self, python: Python<'_>, context: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>>;
+    /// The time is over: the result after all, or what that gives or raises.
     fn expire(&mut self, python: Python<'_>) -> PyResult<Py<PyAny>>;
+    /// Gives up; what had been handed over goes to another.
     fn cancel(&mut self);
     /// A suspected deadlock that the wait is part of.
     fn examine(&self) -> Option<Deadlock>;
@@ -183,11 +186,16 @@ impl Waiting {
         H: Handle<Primitive = C::Primitive> + Visible + Send + 'static,
         C: Call + Send + 'static,
     {
-        let (running, port) = port::current(python)?;
         let future = CallFuture::new(handle, call).shown_as(owner::current(python));
         let future = Box::pin(if timeout.is_some() { future.timed() } else { future });
+        Self::over(python, Box::new(Spoken { future, finish, late }), timeout)
+    }
+
+    /// An awaitable for a call of any make.
+    pub fn over(python: Python<'_>, call: Box<dyn AsyncCall>, timeout: Option<f64>) -> PyResult<Self> {
+        let (running, port) = port::current(python)?;
         Ok(Self {
-            call: Box::new(Spoken { future, finish, late }),
+            call,
             running: running.unbind(),
             port: port.unbind(),
             awaited: None,

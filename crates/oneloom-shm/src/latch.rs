@@ -53,6 +53,13 @@ impl Latch {
         Inside { latch: self, entry }
     }
 
+    /// Enters if nobody is inside: for callers that must not wait.
+    #[inline]
+    pub fn try_enter(&self, me: Tag) -> Option<Inside<'_>> {
+        let entered = self.word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed);
+        entered.is_ok().then_some(Inside { latch: self, entry: Entry::Open })
+    }
+
     #[cold]
     fn enter_slowly(&self, segment: &Segment, me: Tag) -> Entry {
         let (mut looks, mut pause) = (0, FIRST_PAUSE);
@@ -85,13 +92,6 @@ impl Latch {
     fn take_over(&self, segment: &Segment, seen: u32, me: Tag) -> bool {
         segment.is_dead(Tag(seen))
             && self.word.compare_exchange(seen, me.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    /// Enters only if the one inside has died.
-    pub fn inherit(&self, segment: &Segment, me: Tag) -> Option<Inside<'_>> {
-        let seen = self.word.load(Ordering::Relaxed);
-        (seen != 0 && self.take_over(segment, seen, me))
-            .then_some(Inside { latch: self, entry: Entry::Inherited })
     }
 }
 

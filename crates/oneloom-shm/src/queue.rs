@@ -17,11 +17,12 @@
 //!
 //! Everything else that it owned is given back by a sweep. A receiver may die with what it has taken: that item is lost.
 
+mod calls;
 mod chunk;
 
 use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use crate::arena::{Block, Kind, Reference, allocate};
+use crate::arena::{Block, Kind, Reference};
 use crate::error::Error;
 use crate::event_count::EventCount;
 use crate::handle::{Object, Shared};
@@ -30,8 +31,8 @@ use crate::member::Tag;
 use crate::monitor;
 use crate::segment::{Plain, Segment};
 use crate::step::{self, Step};
-use crate::wait::Call;
 
+pub use calls::{GetCall, JoinCall, PutCall};
 use chunk::{Body, Chunk, Position};
 
 /// Items up to this length stand in chunks.
@@ -108,10 +109,24 @@ pub struct TooManyDone;
 /// What was taken out of a queue.
 #[derive(Debug)]
 pub enum Item {
-    /// A small one: it was copied into the buffer, and its mark is this.
-    Copied(u32),
+    /// A small one.
+    Small {
+        /// The buffer that the call was given, and in it the item.
+        bytes: Vec<u8>,
+        /// What its sender gave with it.
+        mark: u32,
+    },
     /// A large one, in a block of its own that is this process's now.
     Large(Payload),
+}
+
+/// What a call may wait for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// Nothing: what is in the way ends it.
+    None,
+    /// Others who are inside a latch.
+    Latches,
 }
 
 /// A large item that this process has taken; dropping it gives its memory back.
@@ -182,27 +197,27 @@ impl Queue {
         &self.object
     }
 
-    /// Puts an item if there is a place for it. `mark` is any number below 2³¹ that its receiver gets with it.
+    /// Puts a small item if there is a place for it and nothing in the way: never waits, not even for a latch or for
+    /// memory. `mark` is any number below 2³¹ that its receiver gets with it.
     ///
     /// # Errors
-    /// If there is no memory for it.
+    /// If the segment contradicts itself.
     #[inline]
     pub fn try_put(&self, item: &[u8], mark: u32) -> Result<Option<Result<(), ShutDown>>, Error> {
-        let me = self.segment().me()?;
         if item.len() > SMALL {
-            PutCall::new(self, item, mark).attempt(me, false)
-        } else {
-            self.append(me, &Body::Small(item), mark)
+            return Ok(None);
         }
+        self.append(self.segment().me()?, &Body::Small(item), mark, Patience::None)
     }
 
-    /// Takes an item if there is one; a small one is copied to the end of `buffer`.
+    /// Takes an item if there is one and nothing in the way: never waits, not even for a latch. A small one comes in
+    /// `buffer`, which is empty.
     ///
     /// # Errors
     /// If the segment contradicts itself.
     #[inline]
     pub fn try_get(&self, buffer: &mut Vec<u8>) -> Result<Option<Result<Item, ShutDown>>, Error> {
-        self.take(self.segment().me()?, buffer)
+        self.take(self.segment().me()?, buffer, Patience::None)
     }
 
     fn segment(&self) -> &'static Segment {
@@ -213,11 +228,17 @@ impl Queue {
         self.object.content()
     }
 
-    fn append(&self, me: Tag, body: &Body<'_>, mark: u32) -> Result<Option<Result<(), ShutDown>>, Error> {
+    fn append(
+        &self,
+        me: Tag,
+        body: &Body<'_>,
+        mark: u32,
+        patience: Patience,
+    ) -> Result<Option<Result<(), ShutDown>>, Error> {
         let (content, segment) = (self.content(), self.segment());
         let mut spare: Option<Chunk> = None;
         let result = loop {
-            let inside = enter_tail(self.object.block(), me)?;
+            let Some(inside) = enter_tail(self.object.block(), me, patience)? else { return Ok(None) };
             step::at(Step::TailEntered);
             if content.shut_down.load(Ordering::Relaxed) != 0 {
                 break Ok(Some(Err(ShutDown)));
@@ -230,6 +251,8 @@ impl Queue {
                 last
             } else if let Some(next) = spare.take() {
                 self.extend(&last, next)?
+            } else if patience == Patience::None {
+                return Ok(None);
             } else {
                 // Nobody asks for memory inside a latch.
                 drop(inside);
@@ -292,14 +315,19 @@ impl Queue {
         Ok(put.saturating_sub(taken) < maxsize)
     }
 
-    fn take(&self, me: Tag, buffer: &mut Vec<u8>) -> Result<Option<Result<Item, ShutDown>>, Error> {
+    fn take(
+        &self,
+        me: Tag,
+        buffer: &mut Vec<u8>,
+        patience: Patience,
+    ) -> Result<Option<Result<Item, ShutDown>>, Error> {
         let (content, segment) = (self.content(), self.segment());
         // Read first: after a shutdown nothing is put any more, so that empty means empty for ever.
         let shut_down = content.shut_down.load(Ordering::Acquire) != 0;
         let mut retired = None;
         // Nobody asks for memory inside a latch.
         buffer.reserve(SMALL);
-        let inside = enter_head(self.object.block(), me)?;
+        let Some(inside) = enter_head(self.object.block(), me, patience)? else { return Ok(None) };
         step::at(Step::HeadEntered);
         let mut chunk = Chunk::find(segment, Reference(content.head.chunk.load(Ordering::Relaxed)))?;
         let mut start = chunk.taken();
@@ -312,6 +340,9 @@ impl Queue {
                 // While the last chunk is this one, a sender is still about to move on, and has put nothing.
                 && content.tail.chunk.load(Ordering::Acquire) != chunk.block.reference.0
             {
+                if patience == Patience::None {
+                    return Ok(None);
+                }
                 chunk.block.belongs_to(me)?;
                 step::at(Step::ChunkRetired);
                 content.head.seen_end.store(0, Ordering::Relaxed);
@@ -335,7 +366,7 @@ impl Queue {
             chunk::Record::Small(mark) => {
                 chunk.take(end);
                 step::at(Step::Taken);
-                Item::Copied(mark)
+                Item::Small { bytes: std::mem::take(buffer), mark }
             }
             chunk::Record::Large { block, length, mark } => {
                 content.head.taking.store(start.offset + 1, Ordering::Release);
@@ -440,11 +471,11 @@ impl Queue {
     pub fn shut_down(&self, immediate: bool) -> Result<(), Error> {
         let (content, me) = (self.content(), self.segment().me()?);
         {
-            let _inside = enter_tail(self.object.block(), me)?;
+            let _inside = enter_tail(self.object.block(), me, Patience::Latches)?;
             content.shut_down.store(1, Ordering::SeqCst);
         }
         let mut buffer = Vec::new();
-        while immediate && let Some(Ok(_item)) = self.take(me, &mut buffer)? {
+        while immediate && let Some(Ok(_item)) = self.take(me, &mut buffer, Patience::Latches)? {
             buffer.clear();
             let _ = self.task_done()?;
         }
@@ -459,10 +490,13 @@ impl Queue {
     }
 }
 
-fn enter_tail(queue: Block, me: Tag) -> Result<Inside<'static>, Error> {
+fn enter_tail(queue: Block, me: Tag, patience: Patience) -> Result<Option<Inside<'static>>, Error> {
     let content: &'static Content = queue.content()?;
-    let inside = content.tail.latch.enter(queue.segment, me);
-    if inside.entry == Entry::Inherited {
+    let inside = match patience {
+        Patience::None => content.tail.latch.try_enter(me),
+        Patience::Latches => Some(content.tail.latch.enter(queue.segment, me)),
+    };
+    if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
         let mut last = Chunk::find(queue.segment, Reference(content.tail.chunk.load(Ordering::Acquire)))?;
         if let Some(writing) = content.tail.writing.load(Ordering::Acquire).checked_sub(1) {
             if let Some(payload) = last.payload_at(writing, last.committed()) {
@@ -479,10 +513,13 @@ fn enter_tail(queue: Block, me: Tag) -> Result<Inside<'static>, Error> {
     Ok(inside)
 }
 
-fn enter_head(queue: Block, me: Tag) -> Result<Inside<'static>, Error> {
+fn enter_head(queue: Block, me: Tag, patience: Patience) -> Result<Option<Inside<'static>>, Error> {
     let content: &'static Content = queue.content()?;
-    let inside = content.head.latch.enter(queue.segment, me);
-    if inside.entry == Entry::Inherited {
+    let inside = match patience {
+        Patience::None => content.head.latch.try_enter(me),
+        Patience::Latches => Some(content.head.latch.enter(queue.segment, me)),
+    };
+    if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
         let first = Chunk::find(queue.segment, Reference(content.head.chunk.load(Ordering::Acquire)))?;
         first.block.becomes_part_of(queue.reference)?;
         content.head.seen_end.store(0, Ordering::Relaxed);
@@ -507,132 +544,8 @@ pub fn repair(queue: Block, me: Tag) -> Result<(), Error> {
     let content: &Content = queue.content()?;
     // A queue that is still being made, or is going away, has no chunks.
     if content.head.chunk.load(Ordering::Acquire) != 0 && content.tail.chunk.load(Ordering::Acquire) != 0 {
-        drop(enter_tail(queue, me)?);
-        drop(enter_head(queue, me)?);
+        drop(enter_tail(queue, me, Patience::Latches)?);
+        drop(enter_head(queue, me, Patience::Latches)?);
     }
     Ok(())
-}
-
-/// Putting an item.
-pub struct PutCall<'a, Q> {
-    queue: Q,
-    item: &'a [u8],
-    mark: u32,
-    /// The block that a large item was copied to.
-    block: Option<Block>,
-}
-
-impl<'a, Q: AsRef<Queue>> PutCall<'a, Q> {
-    /// Puts `item`, with `mark` for its receiver.
-    pub fn new(queue: Q, item: &'a [u8], mark: u32) -> Self {
-        Self { queue, item, mark, block: None }
-    }
-}
-
-impl<Q: AsRef<Queue>> Call for PutCall<'_, Q> {
-    type Output = Result<(), ShutDown>;
-
-    fn segment(&self) -> &'static Segment {
-        self.queue.as_ref().segment()
-    }
-
-    fn event(&self) -> &'static EventCount {
-        &self.queue.as_ref().content().not_full
-    }
-
-    fn looks_ready(&self) -> bool {
-        let queue = self.queue.as_ref();
-        queue.is_shut_down() || queue.len().is_ok_and(|length| length < queue.maxsize())
-    }
-
-    fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
-        let queue = self.queue.as_ref();
-        if self.item.len() <= SMALL {
-            return queue.append(me, &Body::Small(self.item), self.mark);
-        }
-        let length = self.item.len() as u64;
-        let block = match self.block {
-            Some(block) => block,
-            None => {
-                let block = allocate(queue.segment(), me, Kind::Payload, length)?;
-                let place = block.bytes(length)?;
-                // SAFETY: as long as the item, this process's own, and nobody knows of it yet.
-                unsafe {
-                    place.copy_from_nonoverlapping(std::ptr::NonNull::from(self.item).cast(), self.item.len())
-                };
-                self.block.insert(block).to_owned()
-            }
-        };
-        let result = queue.append(me, &Body::Large(block, length), self.mark)?;
-        if let Some(Ok(())) = result {
-            self.block = None;
-        }
-        Ok(result)
-    }
-}
-
-impl<Q> Drop for PutCall<'_, Q> {
-    fn drop(&mut self) {
-        if let Some(block) = self.block.take()
-            && let Ok(me) = block.segment.me()
-        {
-            // What can't be given back is swept when this process has ended.
-            let _ = block.free(me);
-        }
-    }
-}
-
-/// Taking an item.
-pub struct GetCall<Q> {
-    /// Where from.
-    pub queue: Q,
-    /// What a small item is copied to the end of.
-    pub buffer: Vec<u8>,
-}
-
-impl<Q: AsRef<Queue>> Call for GetCall<Q> {
-    type Output = Result<Item, ShutDown>;
-
-    fn segment(&self) -> &'static Segment {
-        self.queue.as_ref().segment()
-    }
-
-    fn event(&self) -> &'static EventCount {
-        &self.queue.as_ref().content().not_empty
-    }
-
-    fn looks_ready(&self) -> bool {
-        let queue = self.queue.as_ref();
-        queue.is_shut_down() || queue.is_empty().is_ok_and(|empty| !empty)
-    }
-
-    fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
-        self.queue.as_ref().take(me, &mut self.buffer)
-    }
-}
-
-/// Waiting until everything that was put is reported done.
-pub struct JoinCall<Q> {
-    /// For which queue.
-    pub queue: Q,
-}
-
-impl<Q: AsRef<Queue>> Call for JoinCall<Q> {
-    type Output = ();
-
-    fn segment(&self) -> &'static Segment {
-        self.queue.as_ref().segment()
-    }
-
-    fn event(&self) -> &'static EventCount {
-        &self.queue.as_ref().content().all_done
-    }
-
-    fn looks_ready(&self) -> bool {
-        self.queue.as_ref().unfinished().is_ok_and(|unfinished| unfinished == 0)
-    }
-
-    fn attempt(&mut self, _me: Tag, _thorough: bool) -> Result<Option<()>, Error> {
-        Ok((self.queue.as_ref().unfinished()? == 0).then_some(()))
-    }
 }

@@ -117,7 +117,7 @@ fn a_shutdown_wakes_a_receiver_of_another_process() {
 fn memory_stays_flat() {
     let segment = segment();
     let queue = Queue::new(segment, 0).expect("a queue");
-    let mut round = || {
+    let round = || {
         (0..200).for_each(|number| put(&queue, &item(number)));
         (0..200).for_each(|number| assert_eq!(number_of(&get(&queue)), number));
         for _ in 0..50 {
@@ -210,14 +210,15 @@ fn a_full_segment_says_so_and_recovers() {
     let large = vec![7; 100_000];
     let mut put = 0;
     let full = loop {
-        match queue.try_put(&large, 7) {
-            Ok(done) => assert_eq!(done, Some(Ok(()))),
-            Err(error) => break error,
+        match put_within(&queue, &large, soon()) {
+            Ok(done) => assert_eq!(done, Ok(())),
+            Err(Stop::Failed(error)) => break error,
+            Err(stop) => panic!("{stop:?}"),
         }
         put += 1;
     };
     assert!(matches!(full, Error::Limit { .. }), "{full}");
     assert!(put > 10);
     (0..put).for_each(|_| assert_eq!(get(&queue), large));
-    (0..put).for_each(|_| assert_eq!(queue.try_put(&large, 7), Ok(Some(Ok(())))));
+    (0..put).for_each(|_| assert_eq!(put_within(&queue, &large, soon()), Ok(Ok(()))));
 }

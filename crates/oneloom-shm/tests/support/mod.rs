@@ -115,27 +115,26 @@ pub fn get(queue: &Queue) -> Vec<u8> {
 
 pub fn get_within(queue: &Queue, deadline: Deadline) -> Result<Result<Vec<u8>, ShutDown>, Stop> {
     let mut call = GetCall { queue, buffer: Vec::new() };
-    let item = block(&mut call, deadline, &mut Plainly)?;
-    Ok(item.map(|item| bytes_of(item, std::mem::take(&mut call.buffer))))
+    Ok(block(&mut call, deadline, &mut Plainly)?.map(bytes_of))
 }
 
 pub fn try_get(queue: &Queue) -> Option<Vec<u8>> {
-    let mut buffer = Vec::new();
-    let item = queue.try_get(&mut buffer).expect("a sound segment")?.expect("not shut down");
-    Some(bytes_of(item, buffer))
-}
-
-fn bytes_of(item: Item, buffer: Vec<u8>) -> Vec<u8> {
-    match item {
-        Item::Copied(mark) => {
-            assert_eq!(mark, 7);
-            buffer
-        }
-        Item::Large(payload) => {
-            assert_eq!(payload.mark, 7);
-            payload.bytes().expect("a sound segment").to_vec()
+    match get_within(queue, Deadline::after(Some(Duration::ZERO))) {
+        Ok(item) => Some(item.expect("not shut down")),
+        Err(stop) => {
+            assert_eq!(stop, Stop::TimedOut);
+            None
         }
     }
+}
+
+fn bytes_of(item: Item) -> Vec<u8> {
+    let (bytes, mark) = match item {
+        Item::Small { bytes, mark } => (bytes, mark),
+        Item::Large(payload) => (payload.bytes().expect("a sound segment").to_vec(), payload.mark),
+    };
+    assert_eq!(mark, 7);
+    bytes
 }
 
 /// An item that tells its number and whether it is whole; of a length that depends on the number.

@@ -1,0 +1,80 @@
+//! What processes share: the classes of `oneloom.shared`, around `oneloom_shm`.
+//!
+//! - `waiting`: how Python's threads and coroutines wait for another process.
+//! - `pickling`: what goes through a queue, as bytes.
+//! - `lock`, `queue`: the classes.
+
+mod lock;
+mod pickling;
+mod queue;
+mod waiting;
+
+use std::os::fd::RawFd;
+
+use oneloom_shm::error::Error;
+use oneloom_shm::handle::{Handle, Object, Shared};
+use oneloom_shm::{family, segment, step};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+/// Adds the classes and this module's functions.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let python = module.py();
+    // Under names of their own here: they call themselves like the classes of this process alone.
+    module.add("SharedLock", python.get_type::<lock::SharedLock>())?;
+    module.add("SharedQueue", python.get_type::<queue::SharedQueue>())?;
+    module.add_function(wrap_pyfunction!(_join_family, module)?)?;
+    module.add_function(wrap_pyfunction!(_kill_at, module)?)
+}
+
+/// Joins the family whose descriptor came with the start of this process.
+#[pyfunction]
+fn _join_family(descriptor: RawFd) -> PyResult<()> {
+    // SAFETY: multiprocessing has put the descriptor there for this process, and nobody else knows of it.
+    family::join(unsafe { segment::adopt(descriptor) }).map_err(error)
+}
+
+/// For tests: kills this process when it passes a step of a protocol after `passes` times unharmed. Gives the names
+/// of all steps; with an empty name, nothing else.
+#[pyfunction]
+fn _kill_at(name: &str, passes: u32) -> Vec<String> {
+    let named = |step: &step::Step| format!("{step:?}");
+    if let Some(step) = step::Step::ALL.iter().find(|step| named(step) == name) {
+        step::kill_at(*step, passes);
+    }
+    step::Step::ALL.iter().map(named).collect()
+}
+
+/// What shared memory says, as Python's exceptions.
+pub fn error(error: Error) -> PyErr {
+    let words = error.to_string();
+    match error {
+        Error::Memory(_) | Error::Limit { .. } => PyOSError::new_err((libc::ENOSPC, words)),
+        Error::Processes | Error::Namespace | Error::Corrupt(_) => PyRuntimeError::new_err(words),
+        Error::Foreign | Error::Gone | Error::Kind | Error::Handle(_) | Error::Segment(_) => {
+            PyValueError::new_err(words)
+        }
+        Error::System(_) => PyOSError::new_err(words),
+    }
+}
+
+/// The object that bytes name.
+fn open<T: Shared>(handle: &[u8]) -> PyResult<Object<T>> {
+    Handle::from_bytes(handle).and_then(Object::open).map_err(error)
+}
+
+/// How an object pickles: as its handle, which brings the segment's descriptor to a child that is being started.
+fn reduce<T: Shared>(slf: &Bound<'_, PyAny>, object: &Object<T>, name: Option<&str>) -> PyResult<Py<PyAny>> {
+    let python = slf.py();
+    let handle = object.handle().to_bytes();
+    let family = (object.segment().family(), object.segment().descriptor());
+    let reduce = python.import("oneloom.shared")?.getattr(intern!(python, "_reduce"))?;
+    Ok(reduce.call1((slf.get_type(), handle.as_slice(), name, family.0, family.1))?.unbind())
+}
+
+/// `oneloom.shared.Class 'name' 0x…`: the number is the same in every process.
+fn title<T: Shared>(slf: &Bound<'_, PyAny>, object: &Object<T>, name: Option<&str>) -> PyResult<String> {
+    let name = crate::describe::quoted(name);
+    Ok(format!("oneloom.shared.{} {name}number {:#x}", slf.get_type().name()?, object.number()))
+}

@@ -1,0 +1,91 @@
+//! How Python's threads and coroutines wait for another process.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use oneloom_shm::wait::{Call, Stop, Waiting as CallFuture, block};
+use oneloom_wait::clock::Deadline;
+use oneloom_wait::graph::Deadlock;
+use pyo3::marker::Ungil;
+use pyo3::prelude::*;
+
+use super::error;
+use crate::environment::detached;
+use crate::waiting::{AsyncCall, Waiting};
+
+/// Runs a call detached; `None` when the deadline passed.
+///
+/// # Errors
+/// What a signal handler raised meanwhile, or what shared memory says.
+pub fn wait<C>(python: Python<'_>, call: &mut C, deadline: Deadline) -> PyResult<Option<C::Output>>
+where
+    C: Call + Ungil + Send,
+    C::Output: Send,
+{
+    let (ended, raised) = detached(python, false, |environment| block(call, deadline, environment));
+    match ended {
+        Ok(output) => Ok(Some(output)),
+        Err(Stop::TimedOut) => Ok(None),
+        Err(Stop::Interrupted) => raised.map_or(Ok(None), Err),
+        Err(Stop::Failed(failure)) => Err(error(failure)),
+    }
+}
+
+/// A call with the words for its ends.
+struct Spoken<C: Call, Finish, Late> {
+    future: CallFuture<C>,
+    finish: Finish,
+    late: Late,
+}
+
+// SAFETY: reached through `&mut` only.
+unsafe impl<C: Call, Finish, Late> Sync for Spoken<C, Finish, Late> {}
+
+impl<C, Finish, Late> AsyncCall for Spoken<C, Finish, Late>
+where
+    C: Call + Send,
+    C::Output: Send,
+    Finish: Fn(Python<'_>, C::Output) -> PyResult<Py<PyAny>> + Send,
+    Late: Fn(Python<'_>) -> PyResult<Py<PyAny>> + Send,
+{
+    fn poll(&mut self, python: Python<'_>, context: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        // A context may not leave the thread, for all that the compiler knows; a waker may.
+        let (waker, future) = (context.waker().clone(), &mut self.future);
+        let polled = python.detach(|| Pin::new(future).poll(&mut Context::from_waker(&waker)));
+        polled.map(|ended| (self.finish)(python, ended.map_err(error)?))
+    }
+
+    fn expire(&mut self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        match python.detach(|| self.future.expire()).map_err(error)? {
+            Some(output) => (self.finish)(python, output),
+            None => (self.late)(python),
+        }
+    }
+
+    fn cancel(&mut self) {
+        self.future.cancel();
+    }
+
+    fn examine(&self) -> Option<Deadlock> {
+        None
+    }
+
+    fn may_deadlock(&self) -> bool {
+        false
+    }
+}
+
+/// An awaitable for `call`. `finish` makes its result; `late` says what a passed timeout gives or raises.
+pub fn later<C>(
+    python: Python<'_>,
+    call: C,
+    timeout: Option<f64>,
+    finish: impl Fn(Python<'_>, C::Output) -> PyResult<Py<PyAny>> + Send + 'static,
+    late: impl Fn(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Waiting>
+where
+    C: Call + Send + 'static,
+    C::Output: Send,
+{
+    Waiting::over(python, Box::new(Spoken { future: CallFuture::new(call), finish, late }), timeout)
+}
