@@ -133,3 +133,8 @@ impl EventCount {
         self.word.handle().wake(u32::MAX, Scope::Shared);
     }
 }
+
+#[cfg(test)]
+pub(crate) fn rows() -> (usize, Vec<String>) {
+    crate::layout::rows!(EventCount { word, mask })
+}

@@ -86,3 +86,81 @@ pub struct BlockHeader {
 pub const RECORDS_AT: u64 = size_of::<Header>().next_multiple_of(4096) as u64;
 /// Where blocks begin.
 pub const BLOCKS_AT: u64 = RECORDS_AT + (PROCESSES * size_of::<Record>()) as u64;
+
+/// The rows of `LAYOUT.md` for a type: where each field stands and how long it is.
+#[cfg(test)]
+macro_rules! rows {
+    ($type:ty { $($field:ident),* $(,)? }) => {{
+        fn length<T, F>(_: impl Fn(&T) -> &F) -> usize {
+            size_of::<F>()
+        }
+        let rows = vec![$(format!(
+            "| {} | {} | `{}` |",
+            std::mem::offset_of!($type, $field),
+            length(|value: &$type| &value.$field),
+            stringify!($field)
+        )),*];
+        (size_of::<$type>(), rows)
+    }};
+}
+#[cfg(test)]
+pub(crate) use rows;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event_count, mutex, queue};
+
+    /// Each table of `LAYOUT.md` is what the code has, whole and in order.
+    #[test]
+    fn layout_md_tells_what_the_code_has() {
+        let page = include_str!("../LAYOUT.md");
+        let of_records = rows!(Record { identity, started, doorbell, listening });
+        let of_blocks = rows!(BlockHeader { owner, generation, kind, size, next });
+        let of_header = rows!(Header {
+            magic,
+            version,
+            blocks,
+            family,
+            namespace,
+            limit,
+            size,
+            top,
+            arena,
+            joined,
+            deaths,
+            swept,
+            free
+        });
+        let (start, tail, head, of_queue) = queue::rows();
+        for (title, (size, rows)) in [
+            ("Header", of_header),
+            ("Record", of_records),
+            ("Block", of_blocks),
+            ("Event count", event_count::rows()),
+            ("Mutex", mutex::rows()),
+            ("Queue", of_queue),
+            ("Tail", tail),
+            ("Head", head),
+            ("Chunk", start),
+        ] {
+            let section =
+                page.split("\n## ").find(|section| section.starts_with(&format!("{title}, {size} bytes\n")));
+            let section =
+                section.unwrap_or_else(|| panic!("LAYOUT.md has no section \"{title}, {size} bytes\""));
+            let told =
+                section.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit());
+            let told: Vec<_> =
+                told.map(|line| line.splitn(5, '|').take(4).collect::<Vec<_>>().join("|") + "|").collect();
+            assert_eq!(told, rows, "LAYOUT.md, {title}");
+        }
+        for fact in [
+            format!("version {VERSION}"),
+            format!("records begin at {RECORDS_AT}"),
+            format!("blocks at {BLOCKS_AT}"),
+            format!("{PROCESSES} records"),
+        ] {
+            assert!(page.contains(&fact), "LAYOUT.md does not say: {fact}");
+        }
+    }
+}

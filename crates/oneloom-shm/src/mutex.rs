@@ -234,3 +234,8 @@ impl AsRef<Self> for Mutex {
         self
     }
 }
+
+#[cfg(test)]
+pub(crate) fn rows() -> (usize, Vec<String>) {
+    crate::layout::rows!(Content { state, holder, event })
+}

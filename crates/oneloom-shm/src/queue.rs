@@ -502,6 +502,7 @@ fn enter_tail(queue: Block, me: Tag, patience: Patience) -> Result<Option<Inside
             if let Some(payload) = last.payload_at(writing, last.committed()) {
                 payload.becomes_part_of(queue.reference)?;
             }
+            step::at(Step::TailRepaired);
             content.tail.writing.store(0, Ordering::Release);
         }
         while last.next() != Reference::NONE {
@@ -530,6 +531,7 @@ fn enter_head(queue: Block, me: Tag, patience: Patience) -> Result<Option<Inside
                 payload.belongs_to(me)?;
                 payload.free(me)?;
             }
+            step::at(Step::HeadRepaired);
             content.head.taking.store(0, Ordering::Release);
         }
     }
@@ -548,4 +550,18 @@ pub fn repair(queue: Block, me: Tag) -> Result<(), Error> {
         drop(enter_head(queue, me, Patience::Latches)?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+type Rows = (usize, Vec<String>);
+
+#[cfg(test)]
+pub(crate) fn rows() -> (Rows, Rows, Rows, Rows) {
+    use crate::layout::rows;
+    (
+        chunk::rows(),
+        rows!(Tail { latch, writing, chunk, seen_taken }),
+        rows!(Head { latch, taking, chunk, seen_end }),
+        rows!(Content { maxsize, shut_down, done, tail, head, not_empty, not_full, all_done }),
+    )
 }

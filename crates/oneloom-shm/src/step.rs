@@ -25,8 +25,8 @@ steps! {
     FileGrown, SizeWritten, BlockMarked, BlockUnlinked, BlockCarved, BlockFreed, BlockLinked,
     MutexTaken, MutexHolderWritten, MutexHolderCleared, MutexReleased, MutexTakenOver,
     TailEntered, ChunkMade, ChunkLinked, TailMoved, ChunkOwned, RecordStarted, PayloadWritten, Committed, PayloadOwned,
-    TailLeft, PutTold,
-    HeadEntered, ChunkRetired, HeadMoved, PayloadRead, TakingWritten, Taken, PayloadTaken, HeadLeft, GetTold,
+    TailLeft, PutTold, TailRepaired,
+    HeadEntered, ChunkRetired, HeadMoved, PayloadRead, TakingWritten, Taken, PayloadTaken, HeadLeft, GetTold, HeadRepaired,
     WordBumped, MaskTaken,
 }
 

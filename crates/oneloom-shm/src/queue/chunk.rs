@@ -259,3 +259,8 @@ impl Chunk {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+pub(crate) fn rows() -> (usize, Vec<String>) {
+    crate::layout::rows!(Start { begins_at, next, committed, taken })
+}

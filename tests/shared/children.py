@@ -1,0 +1,93 @@
+"""What children of the tests of shared objects do: importable, so that every start method finds it."""
+
+import asyncio
+import os
+import signal
+import time
+
+from oneloom import _native
+from oneloom.shared import Lock, Queue
+
+
+def echo(requests, answers):
+    for item in requests:
+        answers.put(item)
+
+
+def echo_in_a_coroutine(requests, answers):
+    async def main():
+        async for item in requests:
+            await answers.put_async(item)
+
+    asyncio.run(main())
+
+
+def put_all(queue, items):
+    for item in items:
+        queue.put(item)
+
+
+def take_all(queue, total):
+    count = 0
+    for _ in queue:
+        count += 1
+    total.put(count)
+
+
+def count_under(lock, counter, rounds):
+    for _ in range(rounds):
+        with lock:
+            value = int.from_bytes(counter[:8], "little")
+            counter[:8] = (value + 1).to_bytes(8, "little")
+
+
+def hold(lock, ready, scoped=False):
+    if scoped:
+        lock.__enter__()
+    else:
+        lock.acquire()
+    ready.put(os.getpid())
+    time.sleep(60)
+
+
+def release(lock, answer):
+    try:
+        lock.release()
+        answer.put("released")
+    except RuntimeError as error:
+        answer.put(str(error))
+
+
+def answer_what_comes(mailbox):
+    """Objects that are sent into a child that runs already."""
+    queue, lock = mailbox.get()
+    with lock:
+        queue.put((os.getpid(), lock.name))
+
+
+def make_and_send(mailbox):
+    """An object that a child makes serves its parent as well."""
+    queue, lock = Queue(name="of the child"), Lock()
+    lock.acquire()
+    mailbox.put((queue, lock))
+    mailbox.put(queue.get() * 2)
+    lock.release()
+
+
+def use_inherited(queue, lock):
+    with lock:
+        queue.put("by fork")
+
+
+def busy(seed, step, passes, queue, back, lock, counter):
+    """Works until it dies: after a step of a protocol, or by its parent's hand. `counter` tells what it has done."""
+    _native._kill_at(step, passes)
+    for number in range(1, 100_000):
+        counter[0] = number
+        queue.put((seed, number, b"x" * (number % 7 * 2000)))
+        counter[1] = number
+        counter[2] = back.get(timeout=20)[0]
+        if lock.acquire(timeout=20):
+            counter[3] = number
+            lock.release()
+    os.kill(os.getpid(), signal.SIGKILL)

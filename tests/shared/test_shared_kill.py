@@ -1,0 +1,109 @@
+"""The kill storm: processes that die by SIGKILL after every step of every protocol and at random instants, while others work.
+
+What must hold: put = got + still there + at most one item for each receiver that was killed; nothing twice, nothing torn;
+nobody hangs; a dead owner of a lock is told.
+"""
+
+import mmap
+import multiprocessing
+import os
+import random
+import signal
+import time
+import warnings
+
+import children
+import pytest
+from test_shared_travel import PATIENCE
+
+from conftest import STRESS
+from oneloom import _native
+from oneloom.shared import Lock, OwnerDiedWarning, Queue
+
+STEPS = _native._kill_at("", 0)
+# A child that works with a queue and a lock alone, in a segment that is there already, never comes to these.
+NEVER = {"FileGrown", "SizeWritten", "BlockCarved", "MutexTakenOver", "TailRepaired", "HeadRepaired", "MaskTaken", "ChunkMade",
+         "ChunkLinked", "ChunkOwned", "TailMoved", "ChunkRetired", "HeadMoved"}  # fmt: skip
+FORK = multiprocessing.get_context("fork")
+
+
+class Storm:
+    """One pair of queues and a lock, which all children of a test share."""
+
+    def __init__(self):
+        self.queue, self.back, self.lock = Queue(), Queue(), Lock()
+        self.killed = self.lost = self.recovered = 0
+
+    def round(self, seed, step="", passes=0, delay=None):
+        counter = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        child = FORK.Process(target=children.busy, args=(seed, step, passes, self.queue, self.back, self.lock, counter))
+        child.start()
+        end = time.monotonic() + (PATIENCE if delay is None else delay)
+        got = []
+        given = 0
+        while child.is_alive():
+            if time.monotonic() > end:
+                assert delay is not None, f"the child was not killed: {step} after {passes}"
+                os.kill(child.pid, signal.SIGKILL)
+                end = time.monotonic() + PATIENCE
+                delay = None
+            try:
+                got.append(self.queue.get(timeout=0.001))
+            except Exception:
+                continue
+            given += 1
+            self.back.put((given, b"y" * (given % 3 * 2500)))
+            if self.lock.acquire(blocking=False):
+                self.lock.release()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        self.queue.put("the last")
+        got.extend(iter(lambda: self.queue.get(timeout=PATIENCE), "the last"))
+        # Each item once, in order, whole, and none that was not put; the child's own count lags by one at most.
+        begun, put, answered = counter[0], counter[1], counter[2]
+        assert [item[:2] for item in got] == [(seed, number) for number in range(1, len(got) + 1)]
+        assert all(item[2] == b"x" * (item[1] % 7 * 2000) for item in got)
+        assert put <= len(got) <= begun
+        # The child was killed at most once as a receiver.
+        self.back.put("the last")
+        left = list(iter(lambda: self.back.get(timeout=PATIENCE), "the last"))
+        assert given - answered - len(left) in (0, 1), (given, answered, left)
+        self.lost += given - answered - len(left)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert self.lock.acquire(timeout=PATIENCE), "the lock is dead"
+        assert self.lock.recovered == bool(told)
+        assert all(warning.category is OwnerDiedWarning for warning in told)
+        self.recovered += len(told)
+        self.lock.release()
+        self.killed += 1
+
+
+@pytest.mark.stress
+def test_after_every_step():
+    storm = Storm()
+    for step in STEPS:
+        if step in NEVER:
+            continue
+        for round in range(max(1, round_count(2))):
+            # What a process does only once, it must be killed over the first time.
+            passes = 0 if step.startswith("Record") and step != "RecordStarted" else round * 3
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", OwnerDiedWarning)
+                storm.round(len(step) * 1000 + round, step, passes)
+    print(f"{storm.killed} killed, {storm.lost} items lost, {storm.recovered} locks recovered")
+
+
+@pytest.mark.stress
+def test_at_random_instants(seed):
+    source = random.Random(seed)
+    storm = Storm()
+    for _ in range(round_count(40)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OwnerDiedWarning)
+            storm.round(source.randrange(1 << 30), delay=source.random() * 0.03)
+    print(f"{storm.killed} killed, {storm.lost} items lost, {storm.recovered} locks recovered")
+
+
+def round_count(rounds):
+    return int(rounds * STRESS)
