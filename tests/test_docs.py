@@ -17,12 +17,13 @@ import pytest
 import oneloom
 import oneloom.asyncio
 import oneloom.queue
+import oneloom.shared
 import oneloom.threading
 from conftest import run_program
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PUBLIC_MODULES = [oneloom, oneloom.threading, oneloom.queue, oneloom.asyncio]
+PUBLIC_MODULES = [oneloom, oneloom.threading, oneloom.queue, oneloom.asyncio, oneloom.shared]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -15,6 +15,7 @@ from typing import Literal, assert_type
 
 import oneloom
 import oneloom.queue
+import oneloom.shared
 import oneloom.threading
 
 
@@ -35,6 +36,9 @@ RIGHT = {
     "and a simple queue": "assert_type(oneloom.SimpleQueue[bytes]().get(False), bytes)",
     "a coroutine gets the same": "assert_type(await oneloom.Queue[int]().get_async(timeout=0.5), int)",
     "also from a simple queue": "assert_type(await oneloom.SimpleQueue[int]().get_async(), int)",
+    "a shared queue gives what it holds": "assert_type(oneloom.shared.Queue[int](5, name='jobs').get(timeout=1), int)",
+    "also in a coroutine of another process": "assert_type(await oneloom.shared.Queue[str]().get_async(), str)",
+    "a shared lock tells of a death": "assert_type(oneloom.shared.Lock().recovered, bool)",
     "get_async is a coroutine function": "asyncio.create_task(oneloom.Queue[int]().get_async())",
     "for gives items": "for item in oneloom.Queue[int](): assert_type(item, int)",
     "async for gives items": "async for item in oneloom.LifoQueue[int](): assert_type(item, int)",

@@ -52,7 +52,7 @@ impl Reference {
     pub const NONE: Self = Self(0);
 
     fn new(offset: u64, generation: u32) -> Self {
-        Self(u64::from(generation % GENERATIONS) << OFFSET_BITS | offset / HEADER)
+        Self((u64::from(generation % GENERATIONS) << OFFSET_BITS) | (offset / HEADER))
     }
 
     /// Where the block's header stands.

@@ -14,18 +14,33 @@
 //! - [`wait`], [`monitor`]: sleeping there, and the threads that watch deaths and answer the doorbell.
 //! - [`handle`]: how an object is named across processes.
 //! - [`mutex`], [`queue`]: what users use.
+//!
+//! Under a model checker there is the event count alone: all else needs a kernel.
 
+#[cfg(not(any(loom, shuttle)))]
 pub mod arena;
+#[cfg(not(any(loom, shuttle)))]
 pub mod error;
 pub mod event_count;
+#[cfg(not(any(loom, shuttle)))]
 pub mod family;
+#[cfg(not(any(loom, shuttle)))]
 pub mod handle;
+#[cfg(not(any(loom, shuttle)))]
 pub mod latch;
+#[cfg(not(any(loom, shuttle)))]
 pub mod layout;
+#[cfg(not(any(loom, shuttle)))]
 pub mod member;
+#[cfg(not(any(loom, shuttle)))]
 pub mod monitor;
+#[cfg(not(any(loom, shuttle)))]
 pub mod mutex;
+#[cfg(not(any(loom, shuttle)))]
 pub mod queue;
+#[cfg(not(any(loom, shuttle)))]
 pub mod segment;
+#[cfg(not(any(loom, shuttle)))]
 pub mod step;
+#[cfg(not(any(loom, shuttle)))]
 pub mod wait;

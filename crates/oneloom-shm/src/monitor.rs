@@ -6,7 +6,7 @@
 //! watched. Both start with the first long wait, block all signals, and know nothing of any interpreter.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -171,14 +171,14 @@ fn deliver(chosen: impl Fn(&Group) -> bool) {
         }
         wakers.into_iter().for_each(Waker::wake);
         // Whoever rang took this process out of the mask.
-        let announce = |(segment, event, seen): (&Segment, &EventCount, u32)| {
+        let announce = |(segment, event, seen): (&'static Segment, &'static EventCount, u32)| {
             segment.me().is_ok_and(|me| {
                 event.announce_tasks(me.bit());
                 event.steps() != seen
             })
         };
-        // Every one of them, so no short cut.
-        if !left.into_iter().fold(false, |missed, group| announce(group) || missed) {
+        // Every one of them is announced, whatever the first says.
+        if left.into_iter().filter(|group| announce(*group)).count() == 0 {
             return;
         }
     }
@@ -208,9 +208,15 @@ fn start(segment: &'static Segment) -> bool {
     }
     let started = segment.me().is_ok_and(|me| {
         let Ok(poke) = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) else { return false };
-        let Ok(poked) = poke.try_clone() else { return false };
-        background::spawn("oneloom-watch", move || watch_deaths(segment, me, &poked)).is_ok()
-            && background::spawn("oneloom-bell", move || answer_doorbell(segment, me, &poke)).is_ok()
+        // The doorbell's thread keeps it open for both.
+        let poked = poke.as_raw_fd();
+        background::spawn("oneloom-bell", move || answer_doorbell(segment, me, &poke)).is_ok()
+            && background::spawn("oneloom-watch", move || {
+                if let Some(poked) = leave_descriptors_behind(poked) {
+                    watch_deaths(segment, me, &poked);
+                }
+            })
+            .is_ok()
     });
     if !started {
         segment.monitored.store(running, Ordering::Release);
@@ -232,6 +238,21 @@ fn answer_doorbell(segment: &'static Segment, me: Tag, poke: &OwnedFd) {
         }
         deliver(|group| std::ptr::eq(group.segment, segment));
         record.doorbell.wait(rung, Deadline::Never, Scope::Shared);
+    }
+}
+
+/// Gives the calling thread a table of descriptors of its own, with only the one that it is given: what it opens counts
+/// toward nobody's limit, and no child of a fork inherits it.
+fn leave_descriptors_behind(kept: RawFd) -> Option<OwnedFd> {
+    // The lowest, so that all others can be closed in one call.
+    const KEPT: RawFd = 0;
+    // SAFETY: the thread has its own table from the first call on, and nobody else closes what stands there.
+    unsafe {
+        if libc::unshare(libc::CLONE_FILES) != 0 || libc::dup2(kept, KEPT) != KEPT {
+            return None;
+        }
+        libc::syscall(libc::SYS_close_range, KEPT + 1, u32::MAX, 0);
+        Some(OwnedFd::from_raw_fd(KEPT))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::segment::{Plain, Segment};
 use super::SMALL;
 
 /// The sizes of chunks: each is twice as long as the one before, up to the longest.
-const FIRST: u64 = 16 << 10;
+const FIRST: u64 = 8 << 10;
 const LONGEST: u64 = 64 << 10;
 const RECORD: u64 = 8;
 const LARGE: u32 = 1 << 31;
