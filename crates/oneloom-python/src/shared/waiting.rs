@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use oneloom_shm::wait::{Call, Stop, Waiting as CallFuture, block};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::Deadlock;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::marker::Ungil;
 use pyo3::prelude::*;
 
@@ -72,6 +73,11 @@ where
 
     fn may_deadlock(&self) -> bool {
         false
+    }
+
+    /// What is waited for stands in shared memory, and holds nothing of this interpreter.
+    fn visit(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Ok(())
     }
 }
 
