@@ -1,16 +1,15 @@
 //! Who sleeps in this process, and the two threads that look after them once somebody sleeps for long.
 //!
 //! A sleeping futex does not notice that whoever was to wake it has died. So one thread polls the pidfds of all other
-//! processes of the family, and after each death makes everybody here look again. The other sleeps on this process's
-//! doorbell: it is rung for tasks, which have no futex of their own, and when a process joins the family and is to be
-//! watched. Both start with the first long wait, block all signals, and know nothing of any interpreter.
+//! processes of the family. The other sleeps on this process's doorbell: it is rung for tasks, which have no futex of their
+//! own, after a death, which makes everybody here look again, and when a process joins the family and is to be watched. Both start with the first long wait, block all signals, and know nothing of any interpreter.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::task::Waker;
 use std::time::Duration;
 
-use oneloom_wait::atomic::Ordering;
+use oneloom_wait::atomic::{AtomicBool, Ordering};
 use oneloom_wait::background;
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::fork;
@@ -54,6 +53,9 @@ impl Sleepers {
         self.last
     }
 }
+
+/// Somebody died, and everybody here is to look again.
+static SOMEBODY_DIED: AtomicBool = AtomicBool::new(false);
 
 /// A thread's long sleep, known to the monitor; dropping it ends that.
 pub struct Watched {
@@ -236,6 +238,9 @@ fn answer_doorbell(segment: &'static Segment, me: Tag, poke: &OwnedFd) {
             // A full counter is readable already.
             let _ = rustix::io::write(poke, &1_u64.to_ne_bytes());
         }
+        if SOMEBODY_DIED.swap(false, Ordering::SeqCst) {
+            disturb();
+        }
         deliver(|group| std::ptr::eq(group.segment, segment));
         record.doorbell.wait(rung, Deadline::Never, Scope::Shared);
     }
@@ -260,6 +265,7 @@ fn leave_descriptors_behind(kept: RawFd) -> Option<OwnedFd> {
 const BLIND_LOOK: Duration = Duration::from_millis(200);
 
 fn watch_deaths(segment: &'static Segment, me: Tag, poked: &OwnedFd) {
+    let Some(record) = segment.record_of(me) else { return };
     let mut watched: Vec<(Tag, OwnedFd)> = Vec::new();
     loop {
         let mut all = true;
@@ -267,16 +273,19 @@ fn watch_deaths(segment: &'static Segment, me: Tag, poked: &OwnedFd) {
             if watched.iter().any(|(known, _)| *known == tag) {
                 continue;
             }
-            let Some(record) = segment.record_of(tag) else { continue };
-            let pid = pid_of(record.identity.load(Ordering::SeqCst));
-            match examine(pid, record.started.load(Ordering::Acquire)) {
+            let Some(other) = segment.record_of(tag) else { continue };
+            let pid = pid_of(other.identity.load(Ordering::SeqCst));
+            match examine(pid, other.started.load(Ordering::Acquire)) {
                 Life::Dead => segment.bury(tag),
                 Life::Watched(descriptor) => watched.push((tag, descriptor)),
                 Life::Alive => all = false,
             }
         }
-        // Whoever was buried by others before it could be watched has left somebody here asleep, perhaps.
-        disturb();
+        // Whoever was buried by others before it could be watched has left somebody here asleep, perhaps. Waking is
+        // the other thread's work: a waker may need a descriptor that is not in this thread's table.
+        SOMEBODY_DIED.store(true, Ordering::SeqCst);
+        record.doorbell.fetch_add(1, Ordering::SeqCst);
+        record.doorbell.handle().wake(1, Scope::Shared);
         let ended: Vec<bool> = {
             let mut polled = vec![PollFd::new(poked, PollFlags::IN)];
             polled.extend(watched.iter().map(|(_, descriptor)| PollFd::new(descriptor, PollFlags::IN)));

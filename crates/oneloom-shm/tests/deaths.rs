@@ -1,7 +1,8 @@
 //! Processes that die by SIGKILL at every step of every protocol: nobody hangs, nothing is torn, doubled or lost but for
 //! one item that a receiver died with.
 
-#![cfg(not(any(loom, shuttle)))]
+// ThreadSanitizer does not survive a fork.
+#![cfg(not(any(loom, shuttle, oneloom_tsan)))]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Locks and queues between processes that live: order, bounds, blocking, memory, handles.
 
-#![cfg(not(any(loom, shuttle)))]
+// ThreadSanitizer does not survive a fork.
+#![cfg(not(any(loom, shuttle, oneloom_tsan)))]
 
 mod support;
 

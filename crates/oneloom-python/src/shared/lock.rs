@@ -101,8 +101,9 @@ impl SharedLock {
 impl SharedLock {
     #[new]
     #[pyo3(signature = (*, name=None))]
-    fn new(name: Option<String>) -> PyResult<Self> {
-        let raw = family::home().and_then(Mutex::new).map_err(error)?;
+    fn new(python: Python<'_>, name: Option<String>) -> PyResult<Self> {
+        // Asking for memory may have to wait for another process.
+        let raw = python.detach(|| family::home().and_then(Mutex::new)).map_err(error)?;
         Ok(Self { raw: Arc::new(raw), name })
     }
 

@@ -64,7 +64,12 @@ fn got(python: Python<'_>, given: Option<Result<Item, ShutDown>>) -> PyResult<Py
             BUFFER.set(bytes);
             unpacked
         }
-        Item::Large(payload) => unpack(python, payload.bytes().map_err(error)?, payload.mark),
+        Item::Large(payload) => {
+            let unpacked = unpack(python, payload.bytes().map_err(error)?, payload.mark);
+            // Giving the memory back may have to wait for another process.
+            python.detach(|| drop(payload));
+            unpacked
+        }
     };
     unpacked.map(Bound::unbind)
 }
@@ -118,9 +123,10 @@ impl SharedQueue {
 impl SharedQueue {
     #[new]
     #[pyo3(signature = (maxsize=0, *, name=None))]
-    fn new(maxsize: isize, name: Option<String>) -> PyResult<Self> {
+    fn new(python: Python<'_>, maxsize: isize, name: Option<String>) -> PyResult<Self> {
         let maxsize = maxsize.try_into().unwrap_or(0);
-        let raw = family::home().and_then(|segment| Queue::new(segment, maxsize)).map_err(error)?;
+        let made = python.detach(|| family::home().and_then(|segment| Queue::new(segment, maxsize)));
+        let raw = made.map_err(error)?;
         Ok(Self { raw: Arc::new(raw), name })
     }
 

@@ -1,0 +1,70 @@
+//! Locks and queues on the heap, between threads of one process: what a sanitizer can see.
+
+#![cfg(not(any(loom, shuttle)))]
+
+mod support;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
+use oneloom_shm::queue::Queue;
+use oneloom_shm::segment::Segment;
+use oneloom_shm::wait::block;
+use support::*;
+
+#[test]
+fn threads_lose_nothing_and_the_memory_is_used_again() {
+    const EACH: u64 = 1500;
+    // Far less than all items together.
+    let queue = Queue::new(Segment::on_heap(4 << 20).expect("a segment"), 30).expect("a queue");
+    let sum = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let senders: Vec<_> = (0..3)
+            .map(|sender| {
+                let queue = &queue;
+                scope.spawn(move || (0..EACH).for_each(|number| put(queue, &item(sender * EACH + number))))
+            })
+            .collect();
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Ok(bytes) = get_within(&queue, soon()).expect("in time") {
+                    sum.fetch_add(number_of(&bytes), Ordering::Relaxed);
+                }
+            });
+        }
+        senders.into_iter().for_each(|sender| sender.join().expect("a sender"));
+        queue.shut_down(false).expect("a sound segment");
+    });
+    assert_eq!(sum.load(Ordering::Relaxed), (0..3 * EACH).sum());
+}
+
+#[test]
+fn a_lock_excludes_threads() {
+    let mutex = Mutex::new(Segment::on_heap(1 << 20).expect("a segment")).expect("a lock");
+    let count = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for name in 1..4 {
+            let (mutex, count) = (&mutex, &count);
+            scope.spawn(move || {
+                for _ in 0..3000 {
+                    let mut call = LockCall { mutex, holder: Holder { name, scoped: true } };
+                    assert_eq!(block(&mut call, soon(), &mut Plainly), Ok(Taken::Clean));
+                    let seen = count.load(Ordering::Relaxed);
+                    count.store(seen + 1, Ordering::Relaxed);
+                    mutex.unlock(|| name).expect("its own");
+                }
+            });
+        }
+    });
+    assert_eq!(count.load(Ordering::Relaxed), 9000);
+}
+
+#[test]
+fn a_heap_that_is_full_says_so() {
+    let segment = Segment::on_heap(1 << 20).expect("a segment");
+    let queue = Queue::new(segment, 0).expect("a queue");
+    let full = (0..100).find_map(|_| put_within(&queue, &[1; 50_000], soon()).err());
+    assert!(full.is_some());
+    assert_eq!(get(&queue).len(), 50_000);
+}
