@@ -83,7 +83,7 @@ impl Latch {
             }
             self.word.wait(seen, Deadline::after(Some(pause)), Scope::Shared);
             pause = (pause * 2).min(LONGEST_PAUSE);
-            if (looks - LOOKS).is_multiple_of(SUSPICION) && self.take_over(segment, seen, me) {
+            if (looks - LOOKS) % SUSPICION == 0 && self.take_over(segment, seen, me) {
                 return Entry::Inherited;
             }
         }

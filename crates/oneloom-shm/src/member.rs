@@ -161,10 +161,9 @@ impl Segment {
 
     /// Rings the doorbells of the processes in `mask` that listen, but for `me`.
     pub fn ring_others(&self, mask: u64, me: Tag) {
-        for tag in self.members().filter(|tag| mask & tag.bit() != 0 && *tag != me) {
-            if let Some(record) = self.record_of(tag)
-                && record.listening.load(Ordering::SeqCst) != 0
-            {
+        let others = self.members().filter(|tag| mask & tag.bit() != 0 && *tag != me);
+        for record in others.filter_map(|tag| self.record_of(tag)) {
+            if record.listening.load(Ordering::SeqCst) != 0 {
                 record.doorbell.fetch_add(1, Ordering::SeqCst);
                 record.doorbell.handle().wake(1, Scope::Shared);
             }

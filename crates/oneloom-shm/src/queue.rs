@@ -475,8 +475,8 @@ impl Queue {
             content.shut_down.store(1, Ordering::SeqCst);
         }
         let mut buffer = Vec::new();
-        while immediate && let Some(Ok(_item)) = self.take(me, &mut buffer, Patience::Latches)? {
-            buffer.clear();
+        while immediate {
+            let Some(Ok(_item)) = self.take(me, &mut buffer, Patience::Latches)? else { break };
             let _ = self.task_done()?;
         }
         self.tell_all(&content.not_empty);
@@ -525,9 +525,8 @@ fn enter_head(queue: Block, me: Tag, patience: Patience) -> Result<Option<Inside
         first.block.becomes_part_of(queue.reference)?;
         content.head.seen_end.store(0, Ordering::Relaxed);
         if let Some(taking) = content.head.taking.load(Ordering::Acquire).checked_sub(1) {
-            if let Some(payload) = first.payload_at(taking, first.taken())
-                && payload.is_part_of(queue.reference)
-            {
+            let named = first.payload_at(taking, first.taken());
+            if let Some(payload) = named.filter(|payload| payload.is_part_of(queue.reference)) {
                 payload.belongs_to(me)?;
                 payload.free(me)?;
             }

@@ -153,7 +153,7 @@ impl Segment {
     /// If that is not inside the segment, or not where such a thing can stand.
     #[inline]
     pub fn at<T: Plain>(&self, offset: u64) -> Result<&T, Error> {
-        if !offset.is_multiple_of(align_of::<T>() as u64) {
+        if offset % align_of::<T>() as u64 != 0 {
             return Err(Error::Corrupt("an offset that is not aligned"));
         }
         let place = self.bytes(offset, size_of::<T>() as u64)?;

@@ -168,9 +168,7 @@ impl<C: Call> Waiting<C> {
 
     /// Gives up.
     pub fn cancel(&mut self) {
-        if let Some(place) = self.place.take()
-            && !monitor::leave(self.event, place)
-        {
+        if self.place.take().is_some_and(|place| !monitor::leave(self.event, place)) {
             // It had been woken: somebody else can use that.
             self.event.notify(1, |mask| monitor::ring(self.segment, self.event, mask));
         }

@@ -64,9 +64,7 @@ fn busy(queue: &Queue, mutex: &Mutex, ledger: &Ledger, round: u64, holder: Holde
         ledger.write(BEGUN, operation + 1);
         put(queue, &item(round << 16 | operation));
         ledger.write(PUT, operation + 1);
-        if operation % 3 != 0
-            && let Some(bytes) = try_get(queue)
-        {
+        if let Some(bytes) = (operation % 3 != 0).then(|| try_get(queue)).flatten() {
             ledger.got(number_of(&bytes));
         }
         block(&mut LockCall { mutex, holder }, soon(), &mut Plainly).expect("the lock in time");

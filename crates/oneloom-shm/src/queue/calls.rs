@@ -70,8 +70,7 @@ impl<Q: AsRef<Queue>, B: AsRef<[u8]>> Call for PutCall<Q, B> {
 
 impl<Q, B> Drop for PutCall<Q, B> {
     fn drop(&mut self) {
-        if let Some(block) = self.block.take()
-            && let Ok(me) = block.segment.me()
+        if let Some((block, me)) = self.block.take().and_then(|block| Some((block, block.segment.me().ok()?)))
         {
             // What can't be given back is swept when this process has ended.
             let _ = block.free(me);
