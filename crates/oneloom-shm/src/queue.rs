@@ -475,9 +475,10 @@ impl Queue {
             content.shut_down.store(1, Ordering::SeqCst);
         }
         let mut buffer = Vec::new();
-        while immediate {
-            let Some(Ok(_item)) = self.take(me, &mut buffer, Patience::Latches)? else { break };
-            let _ = self.task_done()?;
+        if immediate {
+            while let Some(Ok(_item)) = self.take(me, &mut buffer, Patience::Latches)? {
+                let _ = self.task_done()?;
+            }
         }
         self.tell_all(&content.not_empty);
         self.tell_all(&content.not_full);

@@ -8,7 +8,6 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use oneloom_shm::arena;
 use oneloom_shm::error::Error;
 use oneloom_shm::family;
 use oneloom_shm::handle::{Handle, Object};
@@ -114,30 +113,6 @@ fn a_shutdown_wakes_a_receiver_of_another_process() {
     std::thread::sleep(Duration::from_millis(60));
     queue.shut_down(false).expect("a sound segment");
     assert_eq!(child.join(), 0);
-}
-
-#[test]
-fn memory_stays_flat() {
-    let segment = segment();
-    let queue = Queue::new(segment, 0).expect("a queue");
-    let round = || {
-        (0..200).for_each(|number| put(&queue, &item(number)));
-        (0..200).for_each(|number| assert_eq!(number_of(&get(&queue)), number));
-        for _ in 0..50 {
-            let another = Queue::new(segment, 0).expect("a queue");
-            put(&another, &item(0));
-            put(&another, &item(1));
-            drop(Mutex::new(segment).expect("a lock"));
-        }
-        arena::usage(segment)
-    };
-    // Other tests of this process fork, and what lived at a fork stays.
-    let first = round();
-    (0..20).for_each(|_| {
-        round();
-    });
-    let last = round();
-    assert!(last.0 < first.0 + 8_000_000, "{first:?} {last:?}");
 }
 
 #[test]

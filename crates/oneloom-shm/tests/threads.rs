@@ -1,4 +1,4 @@
-//! Locks and queues on the heap, between threads of one process: what a sanitizer can see.
+//! Locks and queues in one process that does not fork: between threads, on the heap, which a sanitizer can see; and memory.
 
 #![cfg(not(any(loom, shuttle)))]
 
@@ -7,6 +7,7 @@ mod support;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use oneloom_shm::arena;
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
@@ -67,4 +68,29 @@ fn a_heap_that_is_full_says_so() {
     let full = (0..100).find_map(|_| put_within(&queue, &[1; 50_000], soon()).err());
     assert!(full.is_some());
     assert_eq!(get(&queue).len(), 50_000);
+}
+
+#[test]
+fn memory_stays_flat() {
+    let segment = Segment::create(0).expect("a segment");
+    let queue = Queue::new(segment, 0).expect("a queue");
+    let round = || {
+        (0..200).for_each(|number| put(&queue, &item(number)));
+        (0..200).for_each(|number| assert_eq!(number_of(&get(&queue)), number));
+        for _ in 0..50 {
+            let another = Queue::new(segment, 0).expect("a queue");
+            put(&another, &item(0));
+            put(&another, &item(1));
+            drop(Mutex::new(segment).expect("a lock"));
+        }
+        arena::usage(segment)
+    };
+    let first = round();
+    (0..20).for_each(|_| {
+        round();
+    });
+    let last = round();
+    // As much is in use; what was ever carved depends on where in its chunks the queue stands.
+    assert_eq!(last.1, first.1);
+    assert!(last.0 <= first.0 + (128 << 10), "{first:?} {last:?}");
 }
