@@ -88,7 +88,7 @@ async def _anext(self: Any) -> Any:
         raise StopAsyncIteration from None
 
 
-async def _event_wait_async(self: _native.Event | _native.Completion, timeout: float | None = None) -> bool:
+async def _event_wait_async(self: _native.Event | _native.SharedEvent | _native.Completion, timeout: float | None = None) -> bool:
     """Wait in a coroutine until it happens; False if `timeout` seconds pass first."""
     return self._wait_now() or await self._wait_later(timeout)
 
@@ -189,6 +189,7 @@ _METHODS: dict[Any, _Methods] = {
     _native.Queue: _QUEUE | {"join_async": _join_async},
     _native.SimpleQueue: _QUEUE,
     _native.SharedLock: _LOCK,
+    _native.SharedEvent: {"wait_async": _event_wait_async},
     _native.SharedQueue: _QUEUE | {"join_async": _join_async},
 }
 

@@ -79,6 +79,24 @@ def use_inherited(queue, lock):
         queue.put("by fork")
 
 
+def wait_for(event, answers):
+    answers.put("waits")
+    answers.put(event.wait())
+
+
+def wait_for_in_a_coroutine(event, answers):
+    async def main():
+        answers.put("waits")
+        answers.put(await event.wait_async())
+
+    asyncio.run(main())
+
+
+def raise_and_die(event, step):
+    _native._kill_at(step, 0)
+    event.set()
+
+
 def busy(seed, step, passes, queue, back, lock, counter):
     """Works until it dies: after a step of a protocol, or by its parent's hand. `counter` tells what it has done."""
     _native._kill_at(step, passes)

@@ -23,7 +23,7 @@ from oneloom.shared import Lock, OwnerDiedWarning, Queue
 STEPS = _native._kill_at("", 0)
 # A child that works with a queue and a lock alone, in a segment that is there already, never comes to these.
 NEVER = {"FileGrown", "SizeWritten", "BlockCarved", "MutexTakenOver", "TailRepaired", "HeadRepaired", "MaskTaken", "ChunkMade",
-         "ChunkLinked", "ChunkOwned", "TailMoved", "ChunkRetired", "HeadMoved"}  # fmt: skip
+         "ChunkLinked", "ChunkOwned", "TailMoved", "ChunkRetired", "HeadMoved", "FlagRaised", "FlagTold"}  # fmt: skip
 FORK = multiprocessing.get_context("fork")
 
 

@@ -2,8 +2,9 @@
 //!
 //! - `waiting`: how Python's threads and coroutines wait for another process.
 //! - `pickling`: what goes through a queue, as bytes.
-//! - `lock`, `queue`: the classes.
+//! - `lock`, `event`, `queue`: the classes.
 
+mod event;
 mod lock;
 mod pickling;
 mod queue;
@@ -23,6 +24,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let python = module.py();
     // Under names of their own here: they call themselves like the classes of this process alone.
     module.add("SharedLock", python.get_type::<lock::SharedLock>())?;
+    module.add("SharedEvent", python.get_type::<event::SharedEvent>())?;
     module.add("SharedQueue", python.get_type::<queue::SharedQueue>())?;
     module.add_function(wrap_pyfunction!(_join_family, module)?)?;
     module.add_function(wrap_pyfunction!(_kill_at, module)?)

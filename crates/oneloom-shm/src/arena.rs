@@ -35,6 +35,8 @@ pub enum Kind {
     Mutex = 3,
     /// A [`crate::queue::Queue`].
     Queue = 4,
+    /// A [`crate::event::Event`].
+    Event = 5,
 }
 
 /// The size of a block's header.

@@ -109,7 +109,7 @@ pub(crate) use rows;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event_count, mutex, queue};
+    use crate::{event, event_count, mutex, queue};
 
     /// Each table of `LAYOUT.md` is what the code has, whole and in order.
     #[test]
@@ -139,6 +139,7 @@ mod tests {
             ("Block", of_blocks),
             ("Event count", event_count::rows()),
             ("Mutex", mutex::rows()),
+            ("Event", event::rows()),
             ("Queue", of_queue),
             ("Tail", tail),
             ("Head", head),

@@ -13,7 +13,7 @@
 //! - [`event_count`]: a word to sleep on, for threads and tasks of all processes.
 //! - [`wait`], [`monitor`]: sleeping there, and the threads that watch deaths and answer the doorbell.
 //! - [`handle`]: how an object is named across processes.
-//! - [`mutex`], [`queue`]: what users use.
+//! - [`mutex`], [`event`], [`queue`]: what users use.
 //!
 //! Under a model checker there is the event count alone: all else needs a kernel.
 
@@ -21,6 +21,8 @@
 pub mod arena;
 #[cfg(not(any(loom, shuttle)))]
 pub mod error;
+#[cfg(not(any(loom, shuttle)))]
+pub mod event;
 pub mod event_count;
 #[cfg(not(any(loom, shuttle)))]
 pub mod family;

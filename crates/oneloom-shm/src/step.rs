@@ -27,7 +27,7 @@ steps! {
     TailEntered, ChunkMade, ChunkLinked, TailMoved, ChunkOwned, RecordStarted, PayloadWritten, Committed, PayloadOwned,
     TailLeft, PutTold, TailRepaired,
     HeadEntered, ChunkRetired, HeadMoved, PayloadRead, TakingWritten, Taken, PayloadTaken, HeadLeft, GetTold, HeadRepaired,
-    WordBumped, MaskTaken,
+    FlagRaised, FlagTold, WordBumped, MaskTaken,
 }
 
 /// The step that kills, and how many times it is still to be passed unharmed.

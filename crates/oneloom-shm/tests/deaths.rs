@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake};
 use std::time::{Duration, Instant};
 
+use oneloom_shm::event::{Event, EventCall};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
 use oneloom_shm::queue::{GetCall, Item, Queue};
 use oneloom_shm::segment::Segment;
@@ -107,8 +108,9 @@ impl Scene {
             assert!(seen.insert(number), "{what}: item {number} came twice");
         };
         let ended = loop {
-            if let Some(bytes) = try_get(&self.queue) {
-                add(number_of(&bytes));
+            match try_get(&self.queue) {
+                Some(bytes) => add(number_of(&bytes)),
+                None => std::thread::sleep(Duration::from_micros(20)),
             }
             if let Some(status) = child.ended() {
                 break status;
@@ -142,7 +144,9 @@ impl Scene {
 }
 
 /// Steps that a busy child does not come to; each has a test of its own below.
-const ELSEWHERE: [Step; 8] = [
+const ELSEWHERE: [Step; 10] = [
+    Step::FlagRaised,
+    Step::FlagTold,
     Step::BlockCarved,
     Step::FileGrown,
     Step::SizeWritten,
@@ -282,6 +286,25 @@ fn a_task_gets_what_a_sender_died_over() {
         let got = run(GetCall { queue: &queue, buffer: Vec::new() });
         assert!(matches!(got, Ok(Item::Small { bytes, .. }) if number_of(&bytes) == 2), "{step:?}");
         assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_flag_goes_on_if_it_is_up() {
+    for step in [Step::FlagRaised, Step::WordBumped, Step::FlagTold] {
+        let event = Event::new(Segment::create(0).expect("a segment")).expect("an event");
+        let child = Child::start(|| {
+            // The parent is in its long sleep by then, usually; right either way.
+            std::thread::sleep(Duration::from_millis(80));
+            kill_at(step, 0);
+            event.set();
+            0
+        });
+        assert_eq!(block(&mut EventCall::new(&event), soon(), &mut Plainly), Ok(()), "{step:?}");
+        assert!(event.is_set());
+        assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+        event.clear();
+        assert!(!event.is_set());
     }
 }
 

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use oneloom_shm::arena;
+use oneloom_shm::event::{Event, EventCall};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
-use oneloom_shm::wait::block;
+use oneloom_shm::wait::{Stop, block};
+use oneloom_wait::clock::Deadline;
 use support::*;
 
 #[test]
@@ -59,6 +61,17 @@ fn a_lock_excludes_threads() {
         }
     });
     assert_eq!(count.load(Ordering::Relaxed), 9000);
+}
+
+#[test]
+fn a_flag_that_was_raised_for_an_instant_lets_all_waiters_go_on() {
+    let event = Event::new(Segment::on_heap(1 << 20).expect("a segment")).expect("an event");
+    let mut calls: Vec<_> = (0..3).map(|_| EventCall::new(&event)).collect();
+    event.set();
+    event.clear();
+    calls.iter_mut().for_each(|call| assert_eq!(block(call, soon(), &mut Plainly), Ok(())));
+    let moment = Deadline::after(Some(std::time::Duration::from_millis(30)));
+    assert_eq!(block(&mut EventCall::new(&event), moment, &mut Plainly), Err(Stop::TimedOut));
 }
 
 #[test]
