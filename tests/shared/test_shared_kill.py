@@ -85,7 +85,7 @@ def test_after_every_step():
     for step in STEPS:
         if step in NEVER:
             continue
-        for round in range(max(1, round_count(2))):
+        for round in range(max(1, round_count(4))):
             # What a process does only once, it must be killed over the first time.
             passes = 0 if step.startswith("Record") and step != "RecordStarted" else round * 3
             with warnings.catch_warnings():
@@ -98,7 +98,7 @@ def test_after_every_step():
 def test_at_random_instants(seed):
     source = random.Random(seed)
     storm = Storm()
-    for _ in range(round_count(40)):
+    for _ in range(round_count(100)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OwnerDiedWarning)
             storm.round(source.randrange(1 << 30), delay=source.random() * 0.03)

@@ -13,7 +13,7 @@ from conftest import wait_until
 from oneloom.shared import Lock, Queue
 
 METHODS = ["fork", "spawn", "forkserver"]
-PATIENCE = 10
+PATIENCE = 30
 
 
 def started(method, target, *args):

@@ -78,15 +78,20 @@ impl Event {
     }
 
     /// Raises the flag; everybody who waits goes on. Raising it again changes nothing.
-    pub fn set(&self) {
-        let content = self.object.content();
+    ///
+    /// # Errors
+    /// If this process can't join the family.
+    pub fn set(&self) -> Result<(), Error> {
+        let (content, segment) = (self.object.content(), self.object.segment());
+        // Whoever changes something is watched by those who wait for it.
+        segment.me()?;
         let raised = |state: u64| (state & UP == 0).then(|| (state | UP).wrapping_add(RAISE));
         if content.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, raised).is_ok() {
             step::at(Step::FlagRaised);
-            let segment = self.object.segment();
             content.waiters.notify(u32::MAX, |mask| monitor::ring(segment, &content.waiters, mask));
             step::at(Step::FlagTold);
         }
+        Ok(())
     }
 
     /// Lowers the flag.

@@ -156,17 +156,16 @@ impl Mutex {
     pub fn unlock(&self, name: impl FnOnce() -> u64) -> Result<(), ReleaseError> {
         let content = self.object.content();
         let segment = self.object.segment();
+        // Whoever changes something is watched by those who wait for it.
+        let me = segment.me().map_err(ReleaseError::Failed)?;
         let state = content.state.load(Ordering::Relaxed);
         if state == 0 {
             return Err(ReleaseError::NotHeld);
         }
         let holder = content.holder.load(Ordering::Acquire);
         let tag = Tag(state as u32);
-        if holder & SCOPED != 0 {
-            let me = segment.me().map_err(ReleaseError::Failed)?;
-            if tag != me || holder & NAME != name() & NAME {
-                return Err(ReleaseError::NotOwner { pid: segment.pid(tag) });
-            }
+        if holder & SCOPED != 0 && (tag != me || holder & NAME != name() & NAME) {
+            return Err(ReleaseError::NotOwner { pid: segment.pid(tag) });
         }
         content.holder.store(0, Ordering::Release);
         step::at(Step::MutexHolderCleared);

@@ -447,6 +447,8 @@ impl Queue {
     /// # Errors
     /// If the segment contradicts itself.
     pub fn task_done(&self) -> Result<Result<(), TooManyDone>, Error> {
+        // Whoever changes something is watched by those who wait for it.
+        self.segment().me()?;
         let (content, put) = (self.content(), self.put()?);
         let one_more = |done| (done < put).then_some(done + 1);
         if content.done.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_err() {

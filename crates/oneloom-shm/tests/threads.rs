@@ -67,7 +67,7 @@ fn a_lock_excludes_threads() {
 fn a_flag_that_was_raised_for_an_instant_lets_all_waiters_go_on() {
     let event = Event::new(Segment::on_heap(1 << 20).expect("a segment")).expect("an event");
     let mut calls: Vec<_> = (0..3).map(|_| EventCall::new(&event)).collect();
-    event.set();
+    event.set().expect("a member");
     event.clear();
     calls.iter_mut().for_each(|call| assert_eq!(block(call, soon(), &mut Plainly), Ok(())));
     let moment = Deadline::after(Some(std::time::Duration::from_millis(30)));

@@ -53,8 +53,8 @@ impl SharedEvent {
     }
 
     /// Raise the flag; everybody who waits goes on, in every process. Raising it again changes nothing.
-    fn set(&self, python: Python<'_>) {
-        notifying(python, || self.raw.set());
+    fn set(&self, python: Python<'_>) -> PyResult<()> {
+        notifying(python, || self.raw.set()).map_err(error)
     }
 
     /// Lower the flag; whoever waited when it was raised goes on all the same.
