@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake};
 use std::time::{Duration, Instant};
 
+use oneloom_shm::arena;
 use oneloom_shm::event::{Event, EventCall};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
 use oneloom_shm::queue::{GetCall, Item, Queue};
@@ -118,6 +119,9 @@ impl Scene {
             }
         };
         assert!(ended == 0 || ended == -libc::SIGKILL, "{what}: the child ended with {ended}");
+        // What the dead owned goes before anybody has passed by and repaired what it was changing.
+        let segment = self.queue.object().segment();
+        segment.me().and_then(|me| arena::sweep(segment, me)).expect("a sound segment");
         let taken = block(&mut LockCall { mutex: &self.mutex, holder }, soon(), &mut Plainly);
         let taken = taken.unwrap_or_else(|stop| panic!("{what}: the lock is dead: {stop:?}"));
         assert_eq!(self.mutex.is_recovered(), taken == Taken::Recovered);
@@ -315,11 +319,13 @@ fn whoever_waits_for_a_flag_goes_on_if_it_is_up() {
 fn the_memory_of_the_dead_is_used_again() {
     let segment = Segment::create(16 << 20).expect("a segment");
     let queue = Queue::new(segment, 0).expect("a queue");
-    // Far more than fits, if those who die keep what they have allocated.
-    for round in 0..60 {
+    // Far more than fits, if those who die keep what they have allocated, taken, or were just giving back.
+    for round in 0..90 {
+        let step = [Step::TailEntered, Step::PayloadTaken, Step::BlockFreed][round % 3];
         let child = Child::start(|| {
-            kill_at(Step::TailEntered, 0);
+            kill_at(step, 0);
             put(&queue, &vec![1; 1 << 20]);
+            drop(get(&queue));
             0
         });
         assert_eq!(child.join(), -libc::SIGKILL, "round {round}");
