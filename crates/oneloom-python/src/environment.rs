@@ -99,6 +99,24 @@ where
     if let Some(output) = notifying(python, || call.attempt(primitive)) {
         return Ok(Some(output));
     }
+    wait_longer(python, primitive, call, deadline)
+}
+
+/// [`wait`] for a call that was tried in vain.
+///
+/// # Errors
+/// As for `wait`.
+pub fn wait_longer<C>(
+    python: Python<'_>,
+    primitive: &C::Primitive,
+    call: &mut C,
+    deadline: impl FnOnce() -> PyResult<Deadline>,
+) -> PyResult<Option<C::Output>>
+where
+    C: Call + Ungil + Send,
+    C::Primitive: Sync,
+    C::Output: Send,
+{
     let deadline = deadline()?;
     if deadline.remaining().is_some_and(|left| left.is_zero()) {
         return Ok(None);

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use oneloom_sync::raw::Name;
 use oneloom_sync::raw::queue::{
-    GetCall, JoinCall, Legacy, PutCall, QueueStatistics as QueueCounters, RawQueue, ShutDown, Store,
-    TooManyDone,
+    ClaimCall, GetCall, JoinCall, Legacy, PutCall, QueueStatistics as QueueCounters, RawQueue, ShutDown,
+    Store, TooManyDone,
 };
 use oneloom_wait::clock::Deadline;
-use oneloom_wait::wait::Handle;
+use oneloom_wait::wait::{Call, Handle};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 use crate::arguments::{Timeout, queue_deadline};
-use crate::environment::{notifying, wait};
+use crate::environment::{notifying, wait, wait_longer};
 use crate::errors;
 use crate::waiting::{Visible, Waiting};
 
@@ -207,6 +207,23 @@ where
     Waiting::around(python, queue, call, timeout, finish, move |python, _| Ok(word(python, false)))
 }
 
+/// Waits for an item to be promised, and takes it; `None` if it was gone by then.
+///
+/// Only attached, because a garbage collection looks at the queue twice: it would take for garbage what has left in
+/// between, finalize it, and clear the weak references to it.
+#[cold]
+fn wait_for_item<S: Store>(
+    python: Python<'_>,
+    raw: &RawQueue<S>,
+    limit: &Limit,
+) -> Result<Option<S::Item>, Failure> {
+    match wait_longer(python, raw, &mut ClaimCall::<S>::default(), || limit.deadline())? {
+        Some(Ok(())) => Ok(notifying(python, || raw.redeem())),
+        Some(Err(ShutDown)) => Err(refusal(python, raw, None)),
+        None => Err(errors::EMPTY.error(python).into()),
+    }
+}
+
 impl<S: Store<Item = Item> + 'static> Flavour for RawQueue<S> {
     #[inline]
     fn put(&self, python: Python<'_>, item: Item, limit: &Limit) -> Result<(), Failure> {
@@ -220,10 +237,13 @@ impl<S: Store<Item = Item> + 'static> Flavour for RawQueue<S> {
 
     #[inline]
     fn get(&self, python: Python<'_>, limit: &Limit) -> Result<Item, Failure> {
-        match wait(python, self, &mut GetCall::<S>::default(), || limit.deadline())? {
-            Some(Ok(item)) => Ok(item),
-            Some(Err(ShutDown)) => Err(refusal(python, self, None)),
-            None => Err(errors::EMPTY.error(python).into()),
+        loop {
+            if let Some(got) = notifying(python, || GetCall::<S>::default().attempt(self)) {
+                return got.map_err(|ShutDown| refusal(python, self, None));
+            }
+            if let Some(item) = wait_for_item(python, self, limit)? {
+                return Ok(item);
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use loom::future::block_on;
 use oneloom_sync::raw::Name;
-use oneloom_sync::raw::queue::{Fifo, GetCall, JoinCall, PutCall, RawQueue, ReserveCall, ShutDown};
+use oneloom_sync::raw::queue::{
+    ClaimCall, Fifo, GetCall, JoinCall, PutCall, RawQueue, ReserveCall, ShutDown,
+};
 use oneloom_wait::gate::Gate;
 use oneloom_wait::wait::{Call, Primitive};
 use support::{Unprotected, check, check_both_ways, future, poll_once, start, wait, wait_in_time};
@@ -182,6 +184,20 @@ fn a_reserved_place_is_filled_or_given_back_to_the_next() {
         assert_eq!(wait(&*queue, ReserveCall::default()), Ok(()));
         queue.commit(3);
         assert_eq!(rest(&queue), [3]);
+    });
+}
+
+#[test]
+fn a_claimed_item_is_there_for_who_was_promised_it() {
+    check(2, || {
+        let queue = queue(0, &[]);
+        let getter = start(&queue, get);
+        let putter = start(&queue, |queue| [1, 2].into_iter().for_each(|item| put(queue, item)));
+        assert_eq!(wait(&*queue, ClaimCall::default()), Ok(()));
+        let mut items = [queue.redeem().unwrap(), getter.join().unwrap()];
+        putter.join().unwrap();
+        items.sort_unstable();
+        assert_eq!((items, rest(&queue)), ([1, 2], vec![]));
     });
 }
 

@@ -25,7 +25,7 @@ use oneloom_wait::waiter::Wakes;
 
 use super::line::{Counters, Line, Name};
 
-pub use calls::{GetCall, JoinCall, PutCall, ReserveCall};
+pub use calls::{ClaimCall, GetCall, JoinCall, PutCall, ReserveCall};
 pub use legacy::Legacy;
 pub use store::{Fifo, Lifo, Store};
 
@@ -46,7 +46,7 @@ pub struct QueueState<S> {
     getters: Line,
     putters: Line,
     joiners: Line,
-    /// Items that stand in the store and are promised to getters that were handed one.
+    /// Items that stand in the store and are promised to getters: handed over, or claimed by a get in two steps.
     promised_items: usize,
     /// Free places that are promised to putters: handed over, or reserved by a put in two steps.
     promised_places: usize,
@@ -370,6 +370,15 @@ impl<S: Store> RawQueue<S> {
         if state.has_place() {
             state.offer_place(wakes);
         }
+    }
+
+    /// Finishes a get in two steps: takes the item that [`ClaimCall`] was promised. `None` if it is gone: dropped by a
+    /// shutdown, or with everything else to whom the queue was handed over.
+    pub fn redeem(&self) -> Option<S::Item> {
+        let mut wakes = Wakes::new();
+        let mut state = self.enter();
+        state.promised_items = state.promised_items.saturating_sub(1);
+        state.take(&mut wakes)
     }
 
     /// Undoes a get: the item is there again, even beyond `maxsize`.

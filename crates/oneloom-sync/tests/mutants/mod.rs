@@ -321,6 +321,12 @@ pub const MUTANTS: &[Mutant] = &[
         if let Notice::Granted(_) = notice && !PLANTED {",
         ("loom_queue", "the_item_of_a_dropped_get_goes_to_the_next"),
     ),
+    without(
+        "an item that was claimed is promised to nobody",
+        QUEUE,
+        "state.promised_items += 1;",
+        ("loom_queue", "a_claimed_item_is_there_for_who_was_promised_it"),
+    ),
     with(
         "a put that gives up offers its place to nobody",
         QUEUE,

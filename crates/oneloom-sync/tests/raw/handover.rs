@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use oneloom_sync::raw::queue::{
-    Fifo, GetCall, JoinCall, Legacy, Lifo, PutCall, RawQueue, ReserveCall, ShutDown, Store,
+    ClaimCall, Fifo, GetCall, JoinCall, Legacy, Lifo, PutCall, RawQueue, ReserveCall, ShutDown, Store,
 };
 use oneloom_sync::raw::{Name, RawPriorityQueue, SortCall, Unput};
 
@@ -48,6 +48,23 @@ fn whoever_waits_is_sent_on() {
     joiner.finish();
     assert_eq!(wait(&empty, PutCall::new(2)), Err(ShutDown));
     assert_eq!(wait(&full, GetCall::default()), Err(ShutDown));
+}
+
+#[test]
+fn an_item_that_was_claimed_stands_there_until_it_is_redeemed_or_handed_over() {
+    let queue = filled::<Fifo<u32>>(0, &[1, 2]);
+    wait(&queue, ClaimCall::default()).unwrap();
+    assert_eq!((queue.len(), wait(&queue, GetCall::default())), (2, Ok(1)));
+    let mut getter = Polled::new(&queue, GetCall::default());
+    assert!(getter.poll().is_none(), "the other one is promised");
+    assert_eq!(queue.redeem(), Some(2));
+    wait(&queue, PutCall::new(3)).unwrap();
+    assert_eq!(getter.finish(), Ok(3));
+
+    wait(&queue, PutCall::new(4)).unwrap();
+    wait(&queue, ClaimCall::default()).unwrap();
+    assert_eq!(queue.hand_over().map(|legacy| legacy.items), Some(vec![4]));
+    assert_eq!((queue.redeem(), wait(&queue, ClaimCall::default())), (None, Err(ShutDown)));
 }
 
 #[test]

@@ -242,13 +242,17 @@ impl<S: Store> Call for GetCall<S> {
         notice: Notice,
         wakes: &mut Wakes,
     ) {
-        state.getters.count_withdrawal();
-        if let Notice::Granted(_) = notice {
-            state.promised_items = state.promised_items.saturating_sub(1);
-        }
-        if notice != Notice::Waiting && state.has_item() {
-            state.offer_item(wakes);
-        }
+        withdraw_getter(state, notice, wakes);
+    }
+}
+
+fn withdraw_getter<S: Store>(state: &mut QueueState<S>, notice: Notice, wakes: &mut Wakes) {
+    state.getters.count_withdrawal();
+    if let Notice::Granted(_) = notice {
+        state.promised_items = state.promised_items.saturating_sub(1);
+    }
+    if notice != Notice::Waiting && state.has_item() {
+        state.offer_item(wakes);
     }
 }
 
@@ -257,6 +261,74 @@ fn get<S: Store>(state: &mut QueueState<S>, wakes: &mut Wakes) -> Option<Result<
     let item = if state.has_item() { state.take(wakes) } else { None };
     // Items that are promised to others don't keep a newcomer waiting after the end.
     item.map(Ok).or_else(|| (state.phase == Phase::Closed).then_some(Err(ShutDown)))
+}
+
+/// Waiting to be promised an item, which [`RawQueue::redeem`] then takes. For whom items may only leave the queue at
+/// a moment of their own choice.
+pub struct ClaimCall<S>(PhantomData<S>);
+
+impl<S> Default for ClaimCall<S> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S: Store> Call for ClaimCall<S> {
+    type Primitive = RawQueue<S>;
+    type Output = Result<(), ShutDown>;
+
+    fn line<'s>(&self, state: &'s mut QueueState<S>) -> &'s mut WaiterList {
+        &mut state.getters.waiters
+    }
+
+    fn looks_ready(&self, queue: &RawQueue<S>) -> bool {
+        queue.seems_to_have() > 0
+    }
+
+    fn attempt(&mut self, queue: &RawQueue<S>) -> Option<Self::Output> {
+        let mut state = queue.enter();
+        if !state.has_item() {
+            queue.empty_intake(&mut state);
+        }
+        claim(&mut state)
+    }
+
+    fn attempt_or_enlist(
+        &mut self,
+        queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        _wakes: &mut Wakes,
+    ) -> Option<Self::Output> {
+        queue.shut_intake(state);
+        let output = claim(state);
+        if output.is_none() {
+            state.getters.count_wait();
+        }
+        output
+    }
+
+    fn granted(&mut self, _queue: &RawQueue<S>, _token: u32) -> Option<Self::Output> {
+        // The item is promised already.
+        Some(Ok(()))
+    }
+
+    fn withdraw(
+        &mut self,
+        _queue: &RawQueue<S>,
+        state: &mut QueueState<S>,
+        notice: Notice,
+        wakes: &mut Wakes,
+    ) {
+        withdraw_getter(state, notice, wakes);
+    }
+}
+
+fn claim<S: Store>(state: &mut QueueState<S>) -> Option<Result<(), ShutDown>> {
+    if state.has_item() {
+        state.promised_items += 1;
+        return Some(Ok(()));
+    }
+    (state.phase == Phase::Closed).then_some(Err(ShutDown))
 }
 
 /// Waiting until every item was reported done.

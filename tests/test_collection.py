@@ -1,0 +1,48 @@
+"""The garbage collector sees what a queue holds until a thread really has it: a collection looks twice, and finalizes
+what it saw the first time and misses the second.
+"""
+
+import gc
+import sys
+import threading
+import time
+
+import pytest
+
+import oneloom
+from conftest import start_thread, wait_until
+
+
+class Item:
+    """Something that the collector knows of."""
+
+
+@pytest.fixture
+def no_switch():
+    """As during a collection, no other thread gets the interpreter."""
+    interval = sys.getswitchinterval()
+    yield lambda: sys.setswitchinterval(60)
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"])
+def test_an_item_stays_in_sight_until_the_thread_that_is_to_have_it_runs(kind, no_switch):
+    items, got = getattr(oneloom, kind)(), []
+    done = threading.Event()
+
+    def consume():
+        got.append(items.get())
+        done.set()
+
+    start_thread(consume)
+    wait_until(lambda: items.statistics().waiting_getters == 1)
+    item = Item()
+    no_switch()
+    items.put(item)
+    end = time.monotonic() + 0.05  # Enough for the thread to wake, and to take what it could take.
+    seen = [items in gc.get_referrers(item)]
+    while time.monotonic() < end:
+        seen.append(items in gc.get_referrers(item))
+    sys.setswitchinterval(0.001)
+    assert all(seen)
+    assert done.wait(20) and got == [item]
