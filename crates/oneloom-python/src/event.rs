@@ -1,8 +1,10 @@
 //! `Event`.
 
+use std::sync::OnceLock;
+
 use oneloom_sync::raw::{EventCall, Name, RawEvent};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::{Timeout, lenient_deadline, name};
@@ -30,7 +32,7 @@ use crate::waiting::{Held, Holds, Waiting};
 #[pyclass(frozen, subclass, weakref, dict, module = "oneloom")]
 pub struct Event {
     raw: Initialised<RawEvent>,
-    condition: PyOnceLock<Py<PyAny>>,
+    condition: OnceLock<Py<PyAny>>,
 }
 
 impl Holds for Event {
@@ -46,7 +48,7 @@ impl Event {
     #[new]
     #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(*, name=None)")]
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { raw: Initialised::or(|| RawEvent::new(Name::NONE)), condition: PyOnceLock::new() }
+        Self { raw: Initialised::or(|| RawEvent::new(Name::NONE)), condition: OnceLock::new() }
     }
 
     #[pyo3(signature = (*, name=None))]
@@ -108,16 +110,22 @@ impl Event {
     /// A condition around nothing, for programs that borrow the standard event's own to lock something.
     #[getter]
     fn _cond(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
-        let made = self.condition.get_or_try_init(python, || {
+        if self.condition.get().is_none() {
             let lock = Bound::new(python, DropInLock::named(None))?;
-            Ok::<_, PyErr>(python.get_type::<DropInCondition>().call1((lock,))?.unbind())
-        })?;
-        Ok(made.clone_ref(python))
+            let made = python.get_type::<DropInCondition>().call1((lock,))?.unbind();
+            // Somebody may have been faster.
+            drop(self.condition.set(made));
+        }
+        Ok(self.condition.get().map_or_else(|| python.None(), |made| made.clone_ref(python)))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let raw = &slf.get().raw;
         let state = if raw.is_set() { "set" } else { "unset" };
         Ok(format!("<{}: {state}>", describe::title(slf.as_any(), raw.given_name())?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.condition.get())
     }
 }
