@@ -1,6 +1,7 @@
 """However a condition's wait ends, its lock is held again, and in the same way: over a Lock as over an RLock."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -222,6 +223,50 @@ def test_ctrl_c_in_a_coroutine_that_takes_its_lock_again_comes_when_it_is_held(l
         await holder
 
     oneloom.run(main())
+
+
+class Plain:
+    """A lock that has nothing but `acquire` and `release`, and may refuse to be released."""
+
+    def __init__(self):
+        self.lock, self.refuses = oneloom.Lock(), False
+
+    def acquire(self, *arguments):
+        return self.lock.acquire(*arguments)
+
+    async def acquire_async(self, *arguments):
+        return await self.lock.acquire_async(*arguments)
+
+    def release(self):
+        if self.refuses:
+            raise OSError("not now")
+        self.lock.release()
+
+
+@pytest.mark.parametrize("module", [threading, oneloom.threading], ids=["standard", "oneloom"])
+def test_a_condition_over_a_plain_lock_can_be_the_lock_of_another(module):
+    lock = Plain()
+    condition = module.Condition(module.Condition(lock))
+    condition.acquire()
+    assert not condition.wait(0.001)
+    assert lock.lock.locked()
+    condition.release()
+    assert not lock.lock.locked()
+
+
+def test_a_lock_that_cannot_be_let_go_of_ends_the_wait_of_a_coroutine():
+    async def main():
+        lock = Plain()
+        condition = oneloom.Condition(lock)
+        await condition.acquire_async()
+        lock.refuses = True
+        with pytest.raises(OSError, match="not now"):
+            async with asyncio.timeout(10) as limit:
+                await condition.wait_async()
+        assert not limit.expired()
+        assert (condition.statistics().waiting, lock.lock.locked()) == (0, True)
+
+    asyncio.run(main())
 
 
 def test_a_condition_does_with_its_lock_what_a_subclass_says():

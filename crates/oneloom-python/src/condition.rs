@@ -19,7 +19,7 @@ use crate::lock::{Lock, Rules};
 use crate::rlock::RLock;
 use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};
-use own_lock::{LettingGo, Own, SavedLock, locked};
+use own_lock::{LettingGo, Own, Saved, SavedLock, locked, release_foreign};
 
 /// A place to wait for news, with a lock around it, for threads and coroutines at once.
 ///
@@ -262,11 +262,16 @@ impl Condition {
 
     /// The lock's own, under the names by which a Condition can be another Condition's lock.
     fn _release_save(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.lock.call_method0(python, intern!(python, "_release_save"))
+        Ok(match release_foreign(self.lock.bind(python))? {
+            Saved::State(state) => state,
+            _ => python.None(),
+        })
     }
 
     fn _acquire_restore(&self, python: Python<'_>, state: Py<PyAny>) -> PyResult<()> {
-        self.lock.call_method1(python, intern!(python, "_acquire_restore"), (state,)).map(drop)
+        let lock = self.lock.bind(python);
+        let has_state = lock.hasattr(intern!(python, "_acquire_restore"))?;
+        if has_state { Saved::State(state) } else { Saved::Nothing }.restore(lock)
     }
 
     /// Whether somebody holds the condition's lock. AttributeError if the lock can't tell.

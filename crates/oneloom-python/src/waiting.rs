@@ -34,6 +34,10 @@ pub trait AsyncCall: Send + Sync {
     fn expire(&mut self, python: Python<'_>) -> PyResult<Py<PyAny>>;
     /// Gives up; what had been handed over goes to another.
     fn cancel(&mut self);
+    /// Whether the call itself has ended the wait, without a result.
+    fn has_failed(&self) -> bool {
+        false
+    }
     /// A suspected deadlock that the wait is part of.
     fn examine(&self) -> Option<Deadlock>;
     /// Whether it waits for what somebody holds, so that there may be one.
@@ -121,6 +125,10 @@ where
 
     fn cancel(&mut self) {
         self.future.as_mut().cancel();
+    }
+
+    fn has_failed(&self) -> bool {
+        self.future.has_failed()
     }
 
     fn examine(&self) -> Option<Deadlock> {
@@ -294,6 +302,10 @@ impl Waiting {
         let polled = notifying(python, || this.call.poll(python, &mut context));
         if let Poll::Ready(result) = polled {
             return Ok(Err(this.end(python, result)));
+        }
+        if this.call.has_failed() {
+            // Whoever made the call asks it what went wrong.
+            return Ok(Err(this.end(python, Ok(python.None()))));
         }
         let alarm = if this.timer.is_none() { this.alarm(python) } else { None };
         if let Some((delay, callback)) = alarm {

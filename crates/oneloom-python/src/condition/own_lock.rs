@@ -126,7 +126,8 @@ impl LettingGo {
     }
 }
 
-fn release_foreign(lock: &Bound<'_, PyAny>) -> PyResult<Saved> {
+/// Lets go of a lock by its own methods.
+pub fn release_foreign(lock: &Bound<'_, PyAny>) -> PyResult<Saved> {
     let python = lock.py();
     match lock.getattr_opt(intern!(python, "_release_save"))? {
         Some(save) => Ok(Saved::State(save.call0()?.unbind())),

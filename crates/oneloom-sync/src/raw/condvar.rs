@@ -91,34 +91,16 @@ impl Primitive for RawCondvar {
     }
 }
 
-/// What became of the caller's lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unlocked {
-    /// The wait never got so far: the lock is still held.
-    NotYet,
-    /// It was released, and is to be taken again.
-    Done,
-    /// Releasing it failed, and the wait is to be given up.
-    Failed,
-}
-
 /// Waiting for a notification.
 pub struct NotifiedCall<F> {
     unlock: F,
-    unlocked: Unlocked,
 }
 
 impl<F: FnMut() -> bool> NotifiedCall<F> {
     /// A call that joins the line and then lets go of the caller's lock with `unlock`, which runs once and
-    /// outside the gate. Where it returns false, the wait ends as if interrupted; a future can't end by itself
-    /// then, so whoever polls it looks at [`Self::unlocked`] after the first time.
+    /// outside the gate. Where it returns false, the wait ends as if interrupted; a future has failed then.
     pub fn new(unlock: F) -> Self {
-        Self { unlock, unlocked: Unlocked::NotYet }
-    }
-
-    /// What became of the caller's lock.
-    pub fn unlocked(&self) -> Unlocked {
-        self.unlocked
+        Self { unlock }
     }
 }
 
@@ -150,9 +132,7 @@ impl<F: FnMut() -> bool> Call for NotifiedCall<F> {
     }
 
     fn enlisted(&mut self, _condvar: &RawCondvar) -> bool {
-        let done = (self.unlock)();
-        self.unlocked = if done { Unlocked::Done } else { Unlocked::Failed };
-        done
+        (self.unlock)()
     }
 
     fn granted(&mut self, _condvar: &RawCondvar, _token: u32) -> Option<()> {

@@ -13,7 +13,7 @@ pub mod reentrant;
 pub mod semaphore;
 
 pub use barrier::{ArriveCall, Arrived, Broken, RawBarrier};
-pub use condvar::{NotifiedCall, RawCondvar, Unlocked};
+pub use condvar::{NotifiedCall, RawCondvar};
 pub use event::{EventCall, RawEvent};
 pub use heap::Heap;
 pub use line::{Counters, Line, Name};

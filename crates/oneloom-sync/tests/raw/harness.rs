@@ -111,6 +111,10 @@ impl<C: Call> Polled<C> {
         self.future.as_mut().expire().ok()
     }
 
+    pub fn has_failed(&self) -> bool {
+        self.future.has_failed()
+    }
+
     pub fn call(&mut self) -> &mut C {
         self.future.as_mut().call_mut()
     }

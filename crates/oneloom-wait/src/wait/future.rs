@@ -42,6 +42,8 @@ enum Stage {
     New,
     Enlisted,
     Done,
+    /// The call itself has ended the wait, and there is no result.
+    Failed,
 }
 
 // SAFETY: the waiter's cells are only touched inside the gate or through `&mut self`, and the published frame
@@ -90,6 +92,12 @@ where
     /// What holds on to the primitive.
     pub fn handle(&self) -> &H {
         &self.handle
+    }
+
+    /// Whether the call itself has ended the wait ([`Call::enlisted`] was false). There is no result then, and the
+    /// future is not to be polled again; whoever made the call knows why.
+    pub fn has_failed(&self) -> bool {
+        self.stage == Stage::Failed
     }
 
     /// Whether somebody holds what is waited for, so that there may be a deadlock.
@@ -222,15 +230,15 @@ where
                     Notice::Waiting if this.rewake(context.waker()) => return Poll::Pending,
                     Notice::Waiting => {}
                 },
-                Stage::Done => panic!("a future was polled after it had ended"),
+                Stage::Done | Stage::Failed => panic!("a future was polled after it had ended"),
             }
         };
         match this.enlist(place, context.waker()) {
             Some(output) => this.finish(output),
             None => {
-                if place == Place::Back {
-                    // A future has nobody to tell; whoever made the call asks it what went wrong.
-                    this.call.enlisted(this.handle.primitive());
+                if place == Place::Back && !this.call.enlisted(this.handle.primitive()) {
+                    this.give_up(false);
+                    this.stage = Stage::Failed;
                 }
                 Poll::Pending
             }
