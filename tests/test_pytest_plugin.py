@@ -343,6 +343,27 @@ def test_what_is_told_of_deadlocks_is_told_with_the_test_that_it_belongs_to(late
     assert "Captured oneloom" not in late["test_held"]["report"]
 
 
+NESTED = """
+    import threading
+
+    pytest_plugins = ["pytester"]
+
+    def test_outer(pytester):
+        pytester.makepyfile("def test_inner(): pass")
+        pytester.runpytest_inprocess("-poneloom", "--oneloom-timeout=20").assert_outcomes(passed=1)
+        lock = threading.Lock()
+        lock.acquire()
+        threading.Timer(0.1, lock.release).start()
+        lock.acquire()
+        raise AssertionError("and the test fails")
+"""
+
+
+def test_a_run_inside_a_test_leaves_the_outer_run_its_reports(run):
+    done = run("--oneloom", test_it=NESTED).check(1)
+    assert "suspected deadlock" in done.out.partition("Captured oneloom call")[2], done
+
+
 def test_a_marker_that_can_not_be_understood_fails_its_test(late):
     assert "timeout: a time-out is a number of seconds, not 'soon'" in late["test_marker_without_seconds"]["error"]
     assert "cycles must be 'raise', 'warn' or 'off'" in late["test_marker_with_unknown_policy"]["error"]

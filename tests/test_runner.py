@@ -181,6 +181,14 @@ def test_program_in_a_zip_file(tmp_path):
     compare(["program.zip", "an argument"], where=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["folder", "folder/", "./folder", "folder/.", ".", "./", ""])
+def test_program_that_is_a_folder(name, tmp_path):
+    where = tmp_path / "folder"
+    where.mkdir()
+    (where / "__main__.py").write_text("import sys\nprint(sys.path[0], sys.argv, __file__)\n")
+    compare([name, "an argument"], where=tmp_path if "folder" in name else where)
+
+
 def test_program_behind_a_symbolic_link_finds_its_neighbours(tmp_path):
     (tmp_path / "link.py").symlink_to(PROGRAMS / "broken_import.py")
     compare(["link.py"], where=tmp_path)

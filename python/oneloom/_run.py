@@ -111,7 +111,7 @@ def _run_standard_input(arguments: list[str]) -> None:
 def _run_program(arguments: list[str]) -> None:
     program = arguments[0]
     sys.argv[:] = arguments
-    path = os.path.join(os.getcwd(), program)
+    path = os.path.join(os.getcwd(), program) if program not in ("", ".") else os.getcwd()
     if os.path.isdir(path) or _is_archive(path):
         _new_main(BuiltinImporter)
         _set_path(path, always=True)

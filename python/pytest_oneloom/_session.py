@@ -42,12 +42,13 @@ class Session:
         self._see_who_outlives("")
         self._excepthook = threading.excepthook
         threading.excepthook = self._note_thread
+        self._outer_listener = _report.listener  # A test of a plugin may run pytest in its own process.
         _report.listener = self._notes.append
         runners = [sys.modules[name].__file__ or "" for name in _RUNNERS if name in sys.modules]
         _report.uninteresting += tuple(os.path.dirname(file) + os.sep for file in runners)
 
     def pytest_unconfigure(self) -> None:
-        _report.listener = None
+        _report.listener = self._outer_listener
         if threading.excepthook == self._note_thread:
             threading.excepthook = self._excepthook
         self._watch.close()
