@@ -344,24 +344,24 @@ def test_what_is_told_of_deadlocks_is_told_with_the_test_that_it_belongs_to(late
 
 
 NESTED = """
-    import threading
+    import oneloom
+    import pytest
 
     pytest_plugins = ["pytester"]
 
+    @pytest.mark.oneloom(cycles="warn", timeout=0.5)
     def test_outer(pytester):
         pytester.makepyfile("def test_inner(): pass")
         pytester.runpytest_inprocess("-poneloom", "--oneloom-timeout=20").assert_outcomes(passed=1)
-        lock = threading.Lock()
-        lock.acquire()
-        threading.Timer(0.1, lock.release).start()
-        lock.acquire()
-        raise AssertionError("and the test fails")
+        lock = oneloom.Lock()
+        with lock:
+            lock.acquire()
 """
 
 
 def test_a_run_inside_a_test_leaves_the_outer_run_its_reports(run):
     done = run("--oneloom", test_it=NESTED).check(1)
-    assert "suspected deadlock" in done.out.partition("Captured oneloom call")[2], done
+    assert "\ndeadlock: these wait for each other" in done.out.partition("Captured oneloom call")[2], done
 
 
 def test_a_marker_that_can_not_be_understood_fails_its_test(late):

@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from _pytest.outcomes import Failed
 else:
@@ -80,12 +80,16 @@ class Watch:
         self._failure: Failed | None = None
         self._bell: _thread.LockType | None = None
         self._main = threading.get_ident()
+        # The handler of a run of pytest in one of whose tests this one runs.
+        self._outer: Callable[[int, FrameType | None], Any] | None = None
 
     def limit(self, source: str, title: str, seconds: float, spared: str = "") -> None:
         """From now on, the test may take so many seconds."""
         self._start()
         if threading.current_thread() is threading.main_thread():
-            signal.signal(_SIGNAL, self._strike)
+            before = signal.signal(_SIGNAL, self._strike)
+            if callable(before) and before != self._strike:
+                self._outer = before
         else:
             spared = "It does not run on the main thread, and can't be interrupted."
         self._set(source, Limit(title, seconds, _now() + seconds, spared))
@@ -105,6 +109,8 @@ class Watch:
     def close(self) -> None:
         """No more tests."""
         self._limits = {}
+        if self._outer is not None:
+            signal.signal(_SIGNAL, self._outer)
         self._terminal.close()
 
     # --- on the main thread ---

@@ -26,9 +26,10 @@ def module(name):
     except ModuleNotFoundError as error:
         if error.name not in ("test", "test.support", f"test.{name}"):
             raise
+        package = "libpython{}.{}-testsuite".format(*sys.version_info)
         sys.exit(
             f"{sys.executable} comes without {error.name}, a part of CPython's own tests; install them: they belong to the "
-            f"standard library, but some distributions have them in a package of their own (libpython3-testsuite)"
+            f"standard library, but some distributions have them in a package of their own ({package})"
         )
 
 
