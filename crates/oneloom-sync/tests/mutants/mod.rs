@@ -89,8 +89,8 @@ pub const MUTANTS: &[Mutant] = &[
     with(
         "a notified thread is not woken",
         WAITER,
-        "Self::Thread(handle) => handle.wake(1, Scope::Private),",
-        "Self::Thread(handle) => if !PLANTED { handle.wake(1, Scope::Private) },",
+        "handle.wake(1, Scope::Private);",
+        "if !PLANTED { handle.wake(1, Scope::Private); }",
         ("loom_waiter", "a_release_ends_a_wait"),
     ),
     without(
