@@ -270,6 +270,18 @@ def test_initializing_again_begins_anew(module):
     assert (items.maxsize, items.unfinished_tasks, items.empty()) == (2, 0, True)
 
 
+@MODULES
+@pytest.mark.parametrize("kind", KINDS)
+def test_initializing_a_used_queue_again_empties_it(module, kind):
+    items = getattr(module, kind)(2)
+    items.put(1)
+    items.put(2)
+    items.get()
+    items.__init__(1)
+    items.put_nowait(3)
+    assert (items.maxsize, items.unfinished_tasks, items.full(), drained(items)) == (1, 1, True, [3])
+
+
 def test_a_hook_assigned_to_one_queue_counts_for_that_one():
     items, other = oneloom.queue.Queue(), oneloom.queue.Queue()
     items.put(1)

@@ -62,10 +62,12 @@ pub fn instead<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyA
     if queue.get().flavour.is_handed_over() { of(queue).map(Some) } else { Ok(None) }
 }
 
-/// Whether a queue that is being initialized is to follow the standard algorithm: it does already, or its class
-/// overrides a hook.
+/// Whether a queue that is being initialized is to follow the standard algorithm: its class overrides a hook, or it
+/// was used before, and is to begin anew.
 pub fn is_wanted(queue: &Bound<'_, Queue>) -> PyResult<bool> {
-    let mut wanted = queue.get().flavour.is_handed_over();
+    let Figures { length, unfinished, is_shut_down, .. } = queue.get().flavour.figures();
+    // One that was handed over is shut down here.
+    let mut wanted = is_shut_down || length > 0 || unfinished > 0;
     if queue.is_exact_instance_of::<Queue>() {
         return Ok(wanted);
     }
