@@ -96,7 +96,8 @@ where
     late: Late,
 }
 
-// SAFETY: reached through `&mut` only.
+// SAFETY: a shared reference only reads the handle, a reference to what threads share, and what the future says of
+// itself, which changes through `&mut` alone; everything else is reached through `&mut`.
 unsafe impl<H, C, Ok, Late> Sync for Spoken<H, C, Ok, Late>
 where
     H: Handle<Primitive = C::Primitive>,
