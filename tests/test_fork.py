@@ -338,8 +338,8 @@ def test_a_fork_while_a_thread_waits_for_the_first_time_in_its_process(how):
     # What the first wait of a process makes can be made once only: so each round is a process that has not waited yet.
     code = f"""
     import _thread
-    def round():
-        orphan, blocked = oneloom.RLock(), oneloom.Lock()
+    def round(locks):
+        orphan, blocked = locks.RLock(), locks.Lock()
         blocked.acquire()
         held = []
         def hold():
@@ -357,7 +357,7 @@ def test_a_fork_while_a_thread_waits_for_the_first_time_in_its_process(how):
     statuses = set()
     for number in range({int(60 * max(1, STRESS))}):
         if statuses - {{{ANSWERED}}}: break
-        statuses.add(in_child(round, 60))
+        statuses.add(in_child(lambda: round((oneloom, oneloom.threading)[number % 2]), 60))
     print(statuses)
     """
     assert run_both(code, how) == f"{{{ANSWERED}}}\n"

@@ -1,8 +1,9 @@
 //! The one table of exceptions: the standard library's own wherever it has one.
 
+use std::sync::OnceLock;
+
 use pyo3::exceptions::{PyException, PyRuntimeError, PyRuntimeWarning};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 pyo3::create_exception!(
@@ -67,17 +68,22 @@ pub fn generic_alias(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyRe
 pub struct Imported {
     module: &'static str,
     name: &'static str,
-    class: PyOnceLock<Py<PyType>>,
+    /// Not pyo3's cell, for the reason that `owner` gives.
+    class: OnceLock<Py<PyType>>,
 }
 
 impl Imported {
     const fn new(module: &'static str, name: &'static str) -> Self {
-        Self { module, name, class: PyOnceLock::new() }
+        Self { module, name, class: OnceLock::new() }
     }
 
     /// The class.
     pub fn class<'py>(&self, python: Python<'py>) -> PyResult<&Bound<'py, PyType>> {
-        self.class.import(python, self.module, self.name)
+        if let Some(class) = self.class.get() {
+            return Ok(class.bind(python));
+        }
+        let class = python.import(self.module)?.getattr(self.name)?.cast_into::<PyType>()?.unbind();
+        Ok(self.class.get_or_init(|| class).bind(python))
     }
 
     /// An instance without arguments.

@@ -6,22 +6,23 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use oneloom_wait::owner::{self, Kind, Owner, registry};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyWeakrefReference};
+use pyo3::types::{PyDict, PyString, PyWeakrefReference};
 
 static ASYNCIO_SEEN: AtomicBool = AtomicBool::new(false);
-static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static ASK_RUNNING_LOOP: PyOnceLock<Nullary> = PyOnceLock::new();
-static CURRENT_TASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static CURRENT_TASKS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+// Set while attached, with nothing left to compute: pyo3's own cell lets go of the interpreter, and who asks it in the
+// child of a fork that came just then waits for ever.
+static MODULES: OnceLock<Py<PyDict>> = OnceLock::new();
+static ASYNCIO_TASKS: OnceLock<Py<PyString>> = OnceLock::new();
+static GET_RUNNING_LOOP: OnceLock<Py<PyAny>> = OnceLock::new();
+static ASK_RUNNING_LOOP: OnceLock<Nullary> = OnceLock::new();
+static CURRENT_TASK: OnceLock<Py<PyAny>> = OnceLock::new();
+static CURRENT_TASKS: OnceLock<Py<PyAny>> = OnceLock::new();
 
 /// Whether the program has imported asyncio; never goes back.
 #[inline]
@@ -37,14 +38,24 @@ fn look_for_asyncio(python: Python<'_>) -> bool {
     !WATCHED.load(Ordering::Relaxed) && look_up_asyncio(python)
 }
 
+fn modules(python: Python<'_>) -> PyResult<&'static Py<PyDict>> {
+    if let Some(modules) = MODULES.get() {
+        return Ok(modules);
+    }
+    let modules = python.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind();
+    Ok(MODULES.get_or_init(|| modules))
+}
+
 #[cold]
 fn look_up_asyncio(python: Python<'_>) -> bool {
-    let modules = MODULES.get_or_try_init(python, || {
-        let modules = python.import("sys")?.getattr("modules")?;
-        Ok::<_, PyErr>(modules.cast_into::<PyDict>()?.unbind())
-    });
-    let Ok(modules) = modules else { return false };
-    let name = intern!(python, "asyncio.tasks");
+    let Ok(modules) = modules(python) else { return false };
+    let name = match ASYNCIO_TASKS.get() {
+        Some(name) => name,
+        None => {
+            let name = PyString::intern(python, "asyncio.tasks").unbind();
+            ASYNCIO_TASKS.get_or_init(|| name)
+        }
+    };
     // From here on nobody else runs Python: all of it happens, and once only, before another thread asks.
     let watched = WATCHED.load(Ordering::Relaxed) || watch(modules);
     // SAFETY: attached, and both are live objects; the result is borrowed and only compared.
@@ -114,15 +125,15 @@ unsafe extern "C" fn module_added(
 /// for ever, since whoever imports may wait for what the caller holds.
 fn imported<'py>(
     python: Python<'py>,
-    function: &'static PyOnceLock<Py<PyAny>>,
+    function: &'static OnceLock<Py<PyAny>>,
     module: &str,
     name: &str,
 ) -> Option<&'py Bound<'py, PyAny>> {
-    if let Some(function) = function.get(python) {
+    if let Some(function) = function.get() {
         return Some(function.bind(python));
     }
-    let found = MODULES.get(python)?.bind(python).get_item(module).ok()??.getattr(name).ok()?;
-    Some(function.get_or_init(python, || found.unbind()).bind(python))
+    let found = MODULES.get()?.bind(python).get_item(module).ok()??.getattr(name).ok()?.unbind();
+    Some(function.get_or_init(|| found).bind(python))
 }
 
 /// The event loop that runs on this thread, if any.
@@ -130,11 +141,12 @@ pub fn running_loop(python: Python<'_>) -> Option<Bound<'_, PyAny>> {
     if !asyncio_seen(python) {
         return None;
     }
-    let ask = match ASK_RUNNING_LOOP.get(python) {
+    let ask = match ASK_RUNNING_LOOP.get() {
         Some(ask) => ask,
         None => {
             let function = imported(python, &GET_RUNNING_LOOP, "asyncio.events", "_get_running_loop")?;
-            ASK_RUNNING_LOOP.get_or_init(python, || Nullary::new(function))
+            let ask = Nullary::new(function);
+            ASK_RUNNING_LOOP.get_or_init(|| ask)
         }
     };
     ask.call(python).ok().filter(|found| !found.is_none())
