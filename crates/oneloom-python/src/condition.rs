@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 
 use oneloom_sync::raw::{Name, NotifiedCall, RawCondvar};
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 
@@ -16,6 +15,7 @@ use crate::describe;
 use crate::environment::{notifying, wait};
 use crate::initialised::Initialised;
 use crate::lock::{Lock, Rules};
+use crate::once::intern;
 use crate::rlock::RLock;
 use crate::statistics::Statistics;
 use crate::waiting::{Held, Holds, Waiting};

@@ -1,7 +1,8 @@
 //! How objects show themselves: the parts of a `repr`, and the attribute `name`.
 
-use pyo3::intern;
 use pyo3::prelude::*;
+
+use crate::once::intern;
 
 /// `'name' `, or nothing for an object without a name.
 pub fn quoted(name: Option<&str>) -> String {

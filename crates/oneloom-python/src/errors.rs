@@ -6,6 +6,8 @@ use pyo3::exceptions::{PyException, PyRuntimeError, PyRuntimeWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use crate::once::kept;
+
 pyo3::create_exception!(
     oneloom,
     DeadlockError,
@@ -68,7 +70,6 @@ pub fn generic_alias(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyRe
 pub struct Imported {
     module: &'static str,
     name: &'static str,
-    /// Not pyo3's cell, for the reason that `owner` gives.
     class: OnceLock<Py<PyType>>,
 }
 
@@ -79,11 +80,8 @@ impl Imported {
 
     /// The class.
     pub fn class<'py>(&self, python: Python<'py>) -> PyResult<&Bound<'py, PyType>> {
-        if let Some(class) = self.class.get() {
-            return Ok(class.bind(python));
-        }
-        let class = python.import(self.module)?.getattr(self.name)?.cast_into::<PyType>()?.unbind();
-        Ok(self.class.get_or_init(|| class).bind(python))
+        let import = || Ok(python.import(self.module)?.getattr(self.name)?.cast_into::<PyType>()?.unbind());
+        kept(&self.class, import).map(|class: &Py<PyType>| class.bind(python))
     }
 
     /// An instance without arguments.

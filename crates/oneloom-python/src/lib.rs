@@ -22,6 +22,7 @@ mod flavour;
 mod fork;
 mod initialised;
 mod lock;
+mod once;
 mod owner;
 mod port;
 mod priority;

@@ -12,13 +12,12 @@ use std::sync::{Mutex, OnceLock};
 use oneloom_wait::owner::{self, Kind, Owner, registry};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyWeakrefReference};
+use pyo3::types::{PyDict, PyWeakrefReference};
+
+use crate::once::{intern, kept};
 
 static ASYNCIO_SEEN: AtomicBool = AtomicBool::new(false);
-// Set while attached, with nothing left to compute: pyo3's own cell lets go of the interpreter, and who asks it in the
-// child of a fork that came just then waits for ever.
 static MODULES: OnceLock<Py<PyDict>> = OnceLock::new();
-static ASYNCIO_TASKS: OnceLock<Py<PyString>> = OnceLock::new();
 static GET_RUNNING_LOOP: OnceLock<Py<PyAny>> = OnceLock::new();
 static ASK_RUNNING_LOOP: OnceLock<Nullary> = OnceLock::new();
 static CURRENT_TASK: OnceLock<Py<PyAny>> = OnceLock::new();
@@ -39,23 +38,13 @@ fn look_for_asyncio(python: Python<'_>) -> bool {
 }
 
 fn modules(python: Python<'_>) -> PyResult<&'static Py<PyDict>> {
-    if let Some(modules) = MODULES.get() {
-        return Ok(modules);
-    }
-    let modules = python.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind();
-    Ok(MODULES.get_or_init(|| modules))
+    kept(&MODULES, || Ok(python.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind()))
 }
 
 #[cold]
 fn look_up_asyncio(python: Python<'_>) -> bool {
     let Ok(modules) = modules(python) else { return false };
-    let name = match ASYNCIO_TASKS.get() {
-        Some(name) => name,
-        None => {
-            let name = PyString::intern(python, "asyncio.tasks").unbind();
-            ASYNCIO_TASKS.get_or_init(|| name)
-        }
-    };
+    let name = intern!(python, "asyncio.tasks");
     // From here on nobody else runs Python: all of it happens, and once only, before another thread asks.
     let watched = WATCHED.load(Ordering::Relaxed) || watch(modules);
     // SAFETY: attached, and both are live objects; the result is borrowed and only compared.

@@ -9,9 +9,9 @@ use std::task::Waker;
 use oneloom_wait::inbox::{Inbox, LoopWaker};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::once::intern;
 use crate::owner;
 
 static IN_USE: AtomicBool = AtomicBool::new(false);

@@ -16,8 +16,9 @@ use oneloom_shm::error::Error;
 use oneloom_shm::handle::{Handle, Object, Shared};
 use oneloom_shm::{family, segment, step};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
+
+use crate::once::intern;
 
 /// Adds the classes and this module's functions.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use oneloom_sync::raw::Counters;
 use oneloom_sync::raw::queue::{Legacy, QueueStatistics as QueueCounters};
 use pyo3::exceptions::PyAttributeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::condition::Condition;
 use crate::flavour::{Failure, Figures, Item, Limit};
+use crate::once::intern;
 use crate::priority::PriorityQueue;
 use crate::queue::{LifoQueue, Queue};
 use crate::waiting::Holds;

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use oneloom_wait::graph::Deadlock;
@@ -13,12 +13,11 @@ use oneloom_wait::wait::{Call, Handle, Primitive, Waiting as CallFuture};
 use pyo3::PyClass;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyString};
 
 use crate::environment::{notifying, raise_soon};
+use crate::once::{intern, kept};
 use crate::owner;
 use crate::port::{self, Port};
 use crate::report;
@@ -401,12 +400,12 @@ impl Waiting {
 #[pyclass(frozen, module = "oneloom._native")]
 pub struct Done;
 
-static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
+static DONE: OnceLock<Py<Done>> = OnceLock::new();
 
 impl Done {
     /// The one there is.
     pub fn awaitable(python: Python<'_>) -> PyResult<Py<PyAny>> {
-        let done = DONE.get_or_try_init(python, || Py::new(python, Self))?;
+        let done = kept(&DONE, || Py::new(python, Self))?;
         Ok(done.clone_ref(python).into_any())
     }
 }

@@ -6,12 +6,12 @@ use oneloom_sync::raw::ReleaseError;
 use oneloom_wait::owner::Owner;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::Condition;
 use crate::lock::{DropInLock, Lock};
+use crate::once::intern;
 use crate::rlock::{DropInRLock, RLock};
 use crate::waiting::{Holds, Waiting};
 

@@ -1,28 +1,30 @@
 //! What goes through a queue, as bytes: exact `bytes` as they are, all else pickled.
 
-use pyo3::intern;
+use std::sync::OnceLock;
+
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::once::{intern, kept};
 
 /// The marks that items carry through a queue.
 pub const PICKLED: u32 = 0;
 /// See [`PICKLED`].
 pub const BYTES: u32 = 1;
 
-static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static FORKING_DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static DUMPS: OnceLock<Py<PyAny>> = OnceLock::new();
+static LOADS: OnceLock<Py<PyAny>> = OnceLock::new();
+static FORKING_DUMPS: OnceLock<Py<PyAny>> = OnceLock::new();
 
 const PROTOCOL: u8 = 5;
 
 fn imported<'py>(
     python: Python<'py>,
-    place: &'static PyOnceLock<Py<PyAny>>,
+    place: &'static OnceLock<Py<PyAny>>,
     module: &str,
     names: &[&str],
 ) -> PyResult<&'py Bound<'py, PyAny>> {
-    let found = place.get_or_try_init(python, || {
+    let found = kept(place, || {
         let module = python.import(module)?.into_any();
         Ok::<_, PyErr>(names.iter().try_fold(module, |object, name| object.getattr(*name))?.unbind())
     })?;
