@@ -333,8 +333,7 @@ def test_multiprocessing_children_by_fork_use_objects_of_their_own():
 
 
 @pytest.mark.stress
-@pytest.mark.parametrize("how", ["os", "raw"])
-def test_a_fork_while_a_thread_waits_for_the_first_time_in_its_process(how):
+def test_a_fork_while_a_thread_waits_for_the_first_time_in_its_process():
     # What the first wait of a process makes can be made once only: so each round is a process that has not waited yet.
     code = f"""
     import _thread
@@ -360,4 +359,4 @@ def test_a_fork_while_a_thread_waits_for_the_first_time_in_its_process(how):
         statuses.add(in_child(lambda: round((oneloom, oneloom.threading)[number % 2]), 60))
     print(statuses)
     """
-    assert run_both(code, how) == f"{{{ANSWERED}}}\n"
+    assert run_both(code, "os") == f"{{{ANSWERED}}}\n"
