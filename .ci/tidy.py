@@ -50,6 +50,7 @@ UNWANTED = (
     (re.compile(r"\b(?:TOD[O]|FIXM[E]|XX[X])\b"), "a note to oneself: do it, or open an issue"),
     (re.compile(r"\b(?:tod[o]|unimplemente[d]|db[g])!\("), "unfinished code"),
     (re.compile(r"&& le[t]\b"), "a let chain: the oldest Rust that is promised has none"),
+    (re.compile(r"\bPyOnceLoc[k]\b|\bpyo3::(?:\{.*)?inter[n]\b"), "a cell that a fork may find half-filled: take `once`"),
     (re.compile(r"#\[ignor[e]|mark\.(?:ski[p]|xfai[l])\b|pytest\.(?:ski[p]|xfai[l])\("), "a test that does not run"),
 )
 

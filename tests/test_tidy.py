@@ -59,6 +59,7 @@ PLANTED = [
     ("check_unwanted", {"docs/new.md": "# New\nLook in /" + "root/notes.\n"}, "somebody's machine"),
     ("check_unwanted", {f"{WAIT}/src/new.rs": "//! New.\n// TO" + "DO: write it.\n"}, "note to oneself"),
     ("check_unwanted", {f"{WAIT}/src/new.rs": "//! New.\nfn f() { if x &&" + " let Some(y) = z {} }\n"}, "let chain"),
+    ("check_unwanted", {f"{PYTHON}/src/new.rs": "//! New.\nuse pyo3::{inter" + "n, prelude::*};\n"}, "half-filled"),
     ("check_unwanted", {f"{WAIT}/src/new.rs": "//! New.\nfn f() { tod" + "o!() }\n"}, "unfinished"),
     ("check_unwanted", {f"{WAIT}/tests/new.rs": "//! New.\n#[ignor" + "e]\nfn f() {}\n"}, "does not run"),
     ("check_unwanted", {"tests/new.py": '"""New."""\n@pytest.mark.ski' + "p\ndef test(): ...\n"}, "does not run"),

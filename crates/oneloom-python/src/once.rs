@@ -16,7 +16,7 @@ pub fn kept<T, E>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, E>) -> Re
     Ok(cell.get_or_init(|| made))
 }
 
-/// A name as the interpreter keeps it: `pyo3::intern!`, but stored by [`kept`].
+/// A name as the interpreter keeps it: what pyo3's own macro gives, but stored by [`kept`].
 macro_rules! intern {
     ($python:expr, $name:expr) => {{
         static NAME: std::sync::OnceLock<pyo3::Py<pyo3::types::PyString>> = std::sync::OnceLock::new();
