@@ -137,6 +137,8 @@ where
     C::Primitive: Sync,
     C::Output: Send,
 {
+    // Until the error's text is made: it names the task.
+    let _task = BlockingTask::note(python, owner::thread(python));
     let (ended, raised) =
         detached(python, must_finish, |environment| block(primitive, call, deadline, environment));
     let ended = match ended {
@@ -162,7 +164,6 @@ pub fn detached<R: Send>(
     must_finish: bool,
     wait: impl FnOnce(&mut PythonThread) -> R + Ungil + Send,
 ) -> (R, Option<PyErr>) {
-    let _task = BlockingTask::note(python, owner::thread(python));
     let on_loop = if owner::running_loop(python).is_some() { flag::ON_LOOP } else { 0 };
     let is_main = report::is_main_thread(python);
     let flags = on_loop | report::exit_flag(is_main);
