@@ -22,6 +22,7 @@ if _sys.platform != "linux":
     raise ImportError(f"oneloom runs on Linux 5.10 or newer; this is {_sys.platform}")
 
 from oneloom import _coroutines, _native as _native, deadlock
+from oneloom._compat import standard_queue as _standard_queue
 from oneloom._native import (
     Barrier,
     BoundedSemaphore,
@@ -38,7 +39,6 @@ from oneloom._native import (
     Semaphore,
     SimpleQueue,
 )
-from oneloom._compat import standard_queue as _standard_queue
 from oneloom._report import dump, dump_on_signal
 from oneloom._run_main import run
 from oneloom._thread import Thread

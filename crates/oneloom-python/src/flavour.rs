@@ -14,12 +14,11 @@ use oneloom_wait::clock::Deadline;
 use oneloom_wait::wait::{Call, Handle};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
 
 use crate::arguments::{Timeout, queue_deadline};
 use crate::environment::{notifying, wait, wait_longer};
 use crate::errors;
-use crate::waiting::{Visible, Waiting};
+use crate::waiting::{Visible, Waiting, truth};
 
 /// What queues hold.
 pub type Item = Py<PyAny>;
@@ -200,11 +199,10 @@ where
     S: Store + 'static,
     H: Handle<Primitive = RawQueue<S>> + Visible + Send + 'static,
 {
-    let word = |python: Python<'_>, done| PyBool::new(python, done).to_owned().into_any().unbind();
     let finish = move |python: Python<'_>, queue: &H, ()| {
-        Ok(if queue.primitive().is_handed_over() { pending(python) } else { word(python, true) })
+        Ok(if queue.primitive().is_handed_over() { pending(python) } else { truth(python, true) })
     };
-    Waiting::around(python, queue, call, timeout, finish, move |python, _| Ok(word(python, false)))
+    Waiting::around(python, queue, call, timeout, finish, move |python, _| Ok(truth(python, false)))
 }
 
 /// Waits for an item to be promised, and takes it; `None` if it was gone by then.

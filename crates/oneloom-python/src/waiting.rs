@@ -84,6 +84,11 @@ where
     }
 }
 
+/// True or False, as what an awaitable gives.
+pub fn truth(python: Python<'_>, value: bool) -> Py<PyAny> {
+    PyBool::new(python, value).to_owned().into_any().unbind()
+}
+
 /// A call with the words for its ends.
 struct Spoken<H, C, Ok, Late>
 where
@@ -227,10 +232,8 @@ impl Waiting {
         H: Handle<Primitive = C::Primitive> + Visible + Send + 'static,
         C: Call + Send + 'static,
     {
-        let word =
-            |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
-        let yes = move |python: Python<'_>, output| Ok(word(python, finish(output)));
-        Self::new(python, handle, call, timeout, yes, move |python| Ok(word(python, false)))
+        let yes = move |python: Python<'_>, output| Ok(truth(python, finish(output)));
+        Self::new(python, handle, call, timeout, yes, move |python| Ok(truth(python, false)))
     }
 
     /// The same awaitable, which gives None.

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use oneloom_shm::event::{Event, EventCall};
 use oneloom_shm::family;
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
 
 use super::waiting::{later, wait};
 use super::{error, open, reduce, title};
 use crate::arguments::{Timeout, lenient_deadline};
 use crate::environment::notifying;
 use crate::port;
-use crate::waiting::Waiting;
+use crate::waiting::{Waiting, truth};
 
 /// A flag that threads, coroutines and processes wait for, lowered at first.
 ///
@@ -78,11 +77,9 @@ impl SharedEvent {
     }
 
     fn _wait_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
-        let word =
-            |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
-        let finish = move |python: Python<'_>, ()| Ok(word(python, true));
+        let finish = move |python: Python<'_>, ()| Ok(truth(python, true));
         later(python, EventCall::new(self.raw.clone()), timeout, finish, move |python| {
-            Ok(word(python, false))
+            Ok(truth(python, false))
         })
     }
 

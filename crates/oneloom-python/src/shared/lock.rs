@@ -6,7 +6,6 @@ use oneloom_shm::family;
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, ReleaseError, Taken};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
 
 use super::waiting::{later, wait};
 use super::{error, open, reduce, title};
@@ -16,7 +15,7 @@ use crate::errors::OwnerDiedWarning;
 use crate::lock::async_timeout;
 use crate::owner;
 use crate::port;
-use crate::waiting::{Done, Waiting};
+use crate::waiting::{Done, Waiting, truth};
 
 /// A mutual exclusion lock for threads, coroutines and processes at once.
 ///
@@ -169,12 +168,10 @@ impl SharedLock {
     fn _acquire_later(&self, python: Python<'_>, scoped: bool, timeout: Timeout) -> PyResult<Waiting> {
         let call = LockCall { mutex: self.raw.clone(), holder: Self::holder(python, scoped) };
         let (raw, name) = (self.raw.clone(), self.name.clone());
-        let word =
-            |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
         let finish = move |python: Python<'_>, taken| {
-            Self::told(python, &raw, name.as_deref(), taken).map(|()| word(python, true))
+            Self::told(python, &raw, name.as_deref(), taken).map(|()| truth(python, true))
         };
-        later(python, call, async_timeout(timeout)?, finish, move |python| Ok(word(python, false)))
+        later(python, call, async_timeout(timeout)?, finish, move |python| Ok(truth(python, false)))
     }
 
     /// `async with`: takes it for the block; waits in the coroutine where it has to. RuntimeError where no

@@ -8,7 +8,7 @@ use oneloom_shm::family;
 use oneloom_shm::queue::{GetCall, Item, JoinCall, PutCall, Queue, ShutDown, TooManyDone};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyType};
+use pyo3::types::PyType;
 
 use super::pickling::{pack, unpack};
 use super::waiting::{later, wait};
@@ -17,7 +17,7 @@ use crate::arguments::{Timeout, Truth, lenient_deadline, queue_deadline};
 use crate::environment::notifying;
 use crate::errors::{self, Imported};
 use crate::port;
-use crate::waiting::Waiting;
+use crate::waiting::{Waiting, truth};
 
 thread_local! {
     /// What small items are copied to, used again and again.
@@ -290,15 +290,13 @@ impl SharedQueue {
     }
 
     fn _join_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
-        let word =
-            |python: Python<'_>, value: bool| PyBool::new(python, value).to_owned().into_any().unbind();
         let call = JoinCall { queue: self.raw.clone() };
         later(
             python,
             call,
             timeout,
-            move |python, ()| Ok(word(python, true)),
-            move |python| Ok(word(python, false)),
+            move |python, ()| Ok(truth(python, true)),
+            move |python| Ok(truth(python, false)),
         )
     }
 

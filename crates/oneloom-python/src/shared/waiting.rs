@@ -39,7 +39,7 @@ struct Spoken<C: Call, Finish, Late> {
     late: Late,
 }
 
-// SAFETY: reached through `&mut` only.
+// SAFETY: no method that takes a shared reference reads a field.
 unsafe impl<C: Call, Finish, Late> Sync for Spoken<C, Finish, Late> {}
 
 impl<C, Finish, Late> AsyncCall for Spoken<C, Finish, Late>
