@@ -57,7 +57,8 @@ impl Latch {
     #[inline]
     pub fn try_enter(&self, me: Tag) -> Option<Inside<'_>> {
         let entered = self.word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed);
-        entered.is_ok().then_some(Inside { latch: self, entry: Entry::Open })
+        // Made only then: dropping one that nobody was given would let others in beside whoever is inside.
+        entered.is_ok().then(|| Inside { latch: self, entry: Entry::Open })
     }
 
     #[cold]
@@ -99,5 +100,20 @@ impl Drop for Inside<'_> {
     #[inline]
     fn drop(&mut self) {
         self.latch.word.store(0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trying_in_vain_leaves_a_latch_shut() {
+        let latch = Latch { word: Word::new(0) };
+        let inside = latch.try_enter(Tag(1)).expect("nobody is inside");
+        assert!(latch.try_enter(Tag(2)).is_none());
+        assert!(latch.try_enter(Tag(2)).is_none(), "the first one in vain let the second in");
+        drop(inside);
+        assert!(latch.try_enter(Tag(2)).is_some());
     }
 }

@@ -43,6 +43,35 @@ fn threads_lose_nothing_and_the_memory_is_used_again() {
 }
 
 #[test]
+fn each_sender_s_items_arrive_whole_and_in_order() {
+    const EACH: u64 = 20_000;
+    let queue = Queue::new(Segment::create(0).expect("a segment"), 0).expect("a queue");
+    let got: Vec<u64> = thread::scope(|scope| {
+        let senders: Vec<_> = (0..2)
+            .map(|sender| {
+                let queue = &queue;
+                scope.spawn(move || {
+                    (sender * EACH..(sender + 1) * EACH).for_each(|number| put(queue, &item(number)))
+                })
+            })
+            .collect();
+        let receiver = scope.spawn(|| {
+            std::iter::from_fn(|| get_within(&queue, soon()).expect("in time").ok())
+                .map(|bytes| number_of(&bytes))
+                .collect()
+        });
+        senders.into_iter().for_each(|sender| sender.join().expect("a sender"));
+        queue.shut_down(false).expect("a sound segment");
+        receiver.join().expect("a receiver")
+    });
+    assert_eq!(got.len() as u64, 2 * EACH);
+    for sender in 0..2 {
+        let of_one: Vec<_> = got.iter().filter(|number| **number / EACH == sender).collect();
+        assert!(of_one.is_sorted(), "the items of sender {sender} came in another order");
+    }
+}
+
+#[test]
 fn a_lock_excludes_threads() {
     let mutex = Mutex::new(Segment::on_heap(1 << 20).expect("a segment")).expect("a lock");
     let count = AtomicU64::new(0);

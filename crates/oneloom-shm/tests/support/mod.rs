@@ -105,8 +105,15 @@ pub fn put(queue: &Queue, item: &[u8]) {
     put_within(queue, item, soon()).expect("put in time").expect("not shut down");
 }
 
+/// What items are marked with.
+const MARK: u32 = 7;
+
+/// As users do it: at once where that goes, else waiting.
 pub fn put_within(queue: &Queue, item: &[u8], deadline: Deadline) -> Result<Result<(), ShutDown>, Stop> {
-    block(&mut PutCall::new(queue, item, 7), deadline, &mut Plainly)
+    match queue.try_put(item, MARK).map_err(Stop::Failed)? {
+        Some(ended) => Ok(ended),
+        None => block(&mut PutCall::new(queue, item, MARK), deadline, &mut Plainly),
+    }
 }
 
 pub fn get(queue: &Queue) -> Vec<u8> {
@@ -114,8 +121,12 @@ pub fn get(queue: &Queue) -> Vec<u8> {
 }
 
 pub fn get_within(queue: &Queue, deadline: Deadline) -> Result<Result<Vec<u8>, ShutDown>, Stop> {
-    let mut call = GetCall { queue, buffer: Vec::new() };
-    Ok(block(&mut call, deadline, &mut Plainly)?.map(bytes_of))
+    let mut buffer = Vec::new();
+    let ended = match queue.try_get(&mut buffer).map_err(Stop::Failed)? {
+        Some(ended) => ended,
+        None => block(&mut GetCall { queue, buffer }, deadline, &mut Plainly)?,
+    };
+    Ok(ended.map(bytes_of))
 }
 
 pub fn try_get(queue: &Queue) -> Option<Vec<u8>> {
@@ -133,7 +144,7 @@ fn bytes_of(item: Item) -> Vec<u8> {
         Item::Small { bytes, mark } => (bytes, mark),
         Item::Large(payload) => (payload.bytes().expect("a sound segment").to_vec(), payload.mark),
     };
-    assert_eq!(mark, 7);
+    assert_eq!(mark, MARK);
     bytes
 }
 
