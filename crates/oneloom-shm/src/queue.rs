@@ -17,8 +17,11 @@
 //!
 //! Everything else that it owned is given back by a sweep. A receiver may die with what it has taken: that item is lost.
 
+mod append;
 mod calls;
 mod chunk;
+mod repair;
+mod take;
 
 use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
@@ -26,14 +29,16 @@ use crate::arena::{Block, Kind, Reference};
 use crate::error::Error;
 use crate::event_count::EventCount;
 use crate::handle::{Object, Shared};
-use crate::latch::{Entry, Inside, Latch};
+use crate::latch::Latch;
 use crate::member::Tag;
 use crate::monitor;
 use crate::segment::{Plain, Segment};
-use crate::step::{self, Step};
 
 pub use calls::{GetCall, JoinCall, PutCall};
 use chunk::{Body, Chunk, Position};
+use repair::enter_tail;
+pub use repair::repair;
+pub use take::{Item, Payload};
 
 /// Items up to this length stand in chunks.
 const SMALL: usize = 4096;
@@ -106,20 +111,6 @@ pub struct ShutDown;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooManyDone;
 
-/// What was taken out of a queue.
-#[derive(Debug)]
-pub enum Item {
-    /// A small one.
-    Small {
-        /// The buffer that the call was given, and in it the item.
-        bytes: Vec<u8>,
-        /// What its sender gave with it.
-        mark: u32,
-    },
-    /// A large one, in a block of its own that is this process's now.
-    Large(Payload),
-}
-
 /// What a call may wait for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
@@ -127,36 +118,6 @@ enum Patience {
     None,
     /// Others who are inside a latch.
     Latches,
-}
-
-/// A large item that this process has taken; dropping it gives its memory back.
-#[derive(Debug)]
-pub struct Payload {
-    block: Block,
-    length: u64,
-    /// What its sender gave with it.
-    pub mark: u32,
-}
-
-impl Payload {
-    /// Its bytes.
-    ///
-    /// # Errors
-    /// If the segment contradicts itself.
-    pub fn bytes(&self) -> Result<&[u8], Error> {
-        let place = self.block.bytes(self.length)?;
-        // SAFETY: inside the block, which is this value's own: nobody writes there before it is given back.
-        Ok(unsafe { std::slice::from_raw_parts(place.as_ptr(), self.length as usize) })
-    }
-}
-
-impl Drop for Payload {
-    fn drop(&mut self) {
-        if let Ok(me) = self.block.segment.me() {
-            // What can't be given back stays: nobody could be told.
-            let _ = self.block.free(me);
-        }
-    }
 }
 
 /// A queue in a segment.
@@ -226,167 +187,6 @@ impl Queue {
 
     fn content(&self) -> &'static Content {
         self.object.content()
-    }
-
-    fn append(
-        &self,
-        me: Tag,
-        body: &Body<'_>,
-        mark: u32,
-        patience: Patience,
-    ) -> Result<Option<Result<(), ShutDown>>, Error> {
-        let (content, segment) = (self.content(), self.segment());
-        let mut spare: Option<Chunk> = None;
-        let result = loop {
-            let Some(inside) = enter_tail(self.object.block(), me, patience)? else { return Ok(None) };
-            step::at(Step::TailEntered);
-            if content.shut_down.load(Ordering::Relaxed) != 0 {
-                break Ok(Some(Err(ShutDown)));
-            }
-            let last = Chunk::find(segment, Reference(content.tail.chunk.load(Ordering::Relaxed)))?;
-            if !self.has_place(&last)? {
-                break Ok(None);
-            }
-            let chunk = if last.has_room(body) {
-                last
-            } else if let Some(next) = spare.take() {
-                self.extend(&last, next)?
-            } else if patience == Patience::None {
-                return Ok(None);
-            } else {
-                // Nobody asks for memory inside a latch.
-                drop(inside);
-                spare = Some(Chunk::make(segment, me, Some(&last))?);
-                step::at(Step::ChunkMade);
-                continue;
-            };
-            let start = chunk.committed();
-            if let Body::Large(..) = body {
-                content.tail.writing.store(start.offset + 1, Ordering::Release);
-                step::at(Step::RecordStarted);
-            }
-            let end = chunk.write(start, body, mark)?;
-            step::at(Step::PayloadWritten);
-            chunk.commit(end);
-            step::at(Step::Committed);
-            if let Body::Large(block, _) = body {
-                block.becomes_part_of(self.object.block().reference)?;
-                step::at(Step::PayloadOwned);
-                content.tail.writing.store(0, Ordering::Release);
-            }
-            drop(inside);
-            step::at(Step::TailLeft);
-            content.not_empty.notify(1, |mask| monitor::ring(segment, &content.not_empty, mask));
-            step::at(Step::PutTold);
-            break Ok(Some(Ok(())));
-        };
-        if let Some(chunk) = spare {
-            chunk.block.free(me)?;
-        }
-        result
-    }
-
-    /// Links a new last chunk. Inside the tail's latch.
-    fn extend(&self, last: &Chunk, next: Chunk) -> Result<Chunk, Error> {
-        let content = self.content();
-        next.begin_at(last.begins_at() + u64::from(last.committed().items));
-        last.link(&next);
-        step::at(Step::ChunkLinked);
-        next.block.becomes_part_of(self.object.block().reference)?;
-        step::at(Step::ChunkOwned);
-        content.tail.chunk.store(next.block.reference.0, Ordering::Release);
-        step::at(Step::TailMoved);
-        Ok(next)
-    }
-
-    /// Whether the bound allows one more. Inside the tail's latch.
-    fn has_place(&self, last: &Chunk) -> Result<bool, Error> {
-        let content = self.content();
-        let maxsize = content.maxsize.load(Ordering::Relaxed);
-        if maxsize == 0 {
-            return Ok(true);
-        }
-        let put = last.begins_at() + u64::from(last.committed().items);
-        if put.saturating_sub(content.tail.seen_taken.load(Ordering::Relaxed)) < maxsize {
-            return Ok(true);
-        }
-        let taken = self.taken()?;
-        content.tail.seen_taken.store(taken, Ordering::Relaxed);
-        Ok(put.saturating_sub(taken) < maxsize)
-    }
-
-    fn take(
-        &self,
-        me: Tag,
-        buffer: &mut Vec<u8>,
-        patience: Patience,
-    ) -> Result<Option<Result<Item, ShutDown>>, Error> {
-        let (content, segment) = (self.content(), self.segment());
-        // Read first: after a shutdown nothing is put any more, so that empty means empty for ever.
-        let shut_down = content.shut_down.load(Ordering::Acquire) != 0;
-        let mut retired = None;
-        // Nobody asks for memory inside a latch.
-        buffer.reserve(SMALL);
-        let Some(inside) = enter_head(self.object.block(), me, patience)? else { return Ok(None) };
-        step::at(Step::HeadEntered);
-        let mut chunk = Chunk::find(segment, Reference(content.head.chunk.load(Ordering::Relaxed)))?;
-        let mut start = chunk.taken();
-        if start.offset >= content.head.seen_end.load(Ordering::Relaxed) {
-            // Read before the end: a chunk that has a next one is complete.
-            let next = chunk.next();
-            let mut end = chunk.committed().offset;
-            if start.offset >= end
-                && next != Reference::NONE
-                // While the last chunk is this one, a sender is still about to move on, and has put nothing.
-                && content.tail.chunk.load(Ordering::Acquire) != chunk.block.reference.0
-            {
-                if patience == Patience::None {
-                    return Ok(None);
-                }
-                chunk.block.belongs_to(me)?;
-                step::at(Step::ChunkRetired);
-                content.head.seen_end.store(0, Ordering::Relaxed);
-                content.head.chunk.store(next.0, Ordering::Release);
-                step::at(Step::HeadMoved);
-                retired = Some(chunk.block);
-                chunk = Chunk::find(segment, next)?;
-                start = chunk.taken();
-                end = chunk.committed().offset;
-            }
-            content.head.seen_end.store(end, Ordering::Relaxed);
-            if start.offset >= end {
-                drop(inside);
-                retired.map_or(Ok(()), |block| block.free(me))?;
-                return Ok(shut_down.then_some(Err(ShutDown)));
-            }
-        }
-        let (record, end) = chunk.read(start, buffer)?;
-        step::at(Step::PayloadRead);
-        let item = match record {
-            chunk::Record::Small(mark) => {
-                chunk.take(end);
-                step::at(Step::Taken);
-                Item::Small { bytes: std::mem::take(buffer), mark }
-            }
-            chunk::Record::Large { block, length, mark } => {
-                content.head.taking.store(start.offset + 1, Ordering::Release);
-                step::at(Step::TakingWritten);
-                chunk.take(end);
-                step::at(Step::Taken);
-                block.belongs_to(me)?;
-                step::at(Step::PayloadTaken);
-                content.head.taking.store(0, Ordering::Release);
-                Item::Large(Payload { block, length, mark })
-            }
-        };
-        drop(inside);
-        step::at(Step::HeadLeft);
-        retired.map_or(Ok(()), |block| block.free(me))?;
-        if content.maxsize.load(Ordering::Relaxed) != 0 {
-            content.not_full.notify(1, |mask| monitor::ring(segment, &content.not_full, mask));
-        }
-        step::at(Step::GetTold);
-        Ok(Some(Ok(item)))
     }
 
     /// How many items were ever put; by the time the caller looks, it may be more.
@@ -491,67 +291,6 @@ impl Queue {
     pub fn is_shut_down(&self) -> bool {
         self.content().shut_down.load(Ordering::Acquire) != 0
     }
-}
-
-fn enter_tail(queue: Block, me: Tag, patience: Patience) -> Result<Option<Inside<'static>>, Error> {
-    let content: &'static Content = queue.content()?;
-    let inside = match patience {
-        Patience::None => content.tail.latch.try_enter(me),
-        Patience::Latches => Some(content.tail.latch.enter(queue.segment, me)),
-    };
-    if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
-        let mut last = Chunk::find(queue.segment, Reference(content.tail.chunk.load(Ordering::Acquire)))?;
-        if let Some(writing) = content.tail.writing.load(Ordering::Acquire).checked_sub(1) {
-            if let Some(payload) = last.payload_at(writing, last.committed()) {
-                payload.becomes_part_of(queue.reference)?;
-            }
-            step::at(Step::TailRepaired);
-            content.tail.writing.store(0, Ordering::Release);
-        }
-        while last.next() != Reference::NONE {
-            last = Chunk::find(queue.segment, last.next())?;
-            last.block.becomes_part_of(queue.reference)?;
-        }
-        content.tail.chunk.store(last.block.reference.0, Ordering::Release);
-    }
-    Ok(inside)
-}
-
-fn enter_head(queue: Block, me: Tag, patience: Patience) -> Result<Option<Inside<'static>>, Error> {
-    let content: &'static Content = queue.content()?;
-    let inside = match patience {
-        Patience::None => content.head.latch.try_enter(me),
-        Patience::Latches => Some(content.head.latch.enter(queue.segment, me)),
-    };
-    if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
-        let first = Chunk::find(queue.segment, Reference(content.head.chunk.load(Ordering::Acquire)))?;
-        first.block.becomes_part_of(queue.reference)?;
-        content.head.seen_end.store(0, Ordering::Relaxed);
-        if let Some(taking) = content.head.taking.load(Ordering::Acquire).checked_sub(1) {
-            let named = first.payload_at(taking, first.taken());
-            if let Some(payload) = named.filter(|payload| payload.is_part_of(queue.reference)) {
-                payload.belongs_to(me)?;
-                payload.free(me)?;
-            }
-            step::at(Step::HeadRepaired);
-            content.head.taking.store(0, Ordering::Release);
-        }
-    }
-    Ok(inside)
-}
-
-/// Repairs what the dead were changing, if any were: passes both latches.
-///
-/// # Errors
-/// If the segment contradicts itself.
-pub fn repair(queue: Block, me: Tag) -> Result<(), Error> {
-    let content: &Content = queue.content()?;
-    // A queue that is still being made, or is going away, has no chunks.
-    if content.head.chunk.load(Ordering::Acquire) != 0 && content.tail.chunk.load(Ordering::Acquire) != 0 {
-        drop(enter_tail(queue, me, Patience::Latches)?);
-        drop(enter_head(queue, me, Patience::Latches)?);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,81 @@
+//! Entering a queue's latches; whoever inherits one repairs what the dead left behind it.
+
+use oneloom_wait::atomic::Ordering;
+
+use crate::arena::{Block, Reference};
+use crate::error::Error;
+use crate::latch::{Entry, Inside};
+use crate::member::Tag;
+use crate::step::{self, Step};
+
+use super::chunk::Chunk;
+use super::{Content, Patience};
+
+pub(super) fn enter_tail(
+    queue: Block,
+    me: Tag,
+    patience: Patience,
+) -> Result<Option<Inside<'static>>, Error> {
+    let content: &'static Content = queue.content()?;
+    let inside = match patience {
+        Patience::None => content.tail.latch.try_enter(me),
+        Patience::Latches => Some(content.tail.latch.enter(queue.segment, me)),
+    };
+    if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
+        let mut last = Chunk::find(queue.segment, Reference(content.tail.chunk.load(Ordering::Acquire)))?;
+        if let Some(writing) = content.tail.writing.load(Ordering::Acquire).checked_sub(1) {
+            if let Some(payload) = last.payload_at(writing, last.committed()) {
+                payload.becomes_part_of(queue.reference)?;
+            }
+            step::at(Step::TailRepaired);
+            content.tail.writing.store(0, Ordering::Release);
+        }
+        while last.next() != Reference::NONE {
+            last = Chunk::find(queue.segment, last.next())?;
+            last.block.becomes_part_of(queue.reference)?;
+        }
+        content.tail.chunk.store(last.block.reference.0, Ordering::Release);
+    }
+    Ok(inside)
+}
+
+pub(super) fn enter_head(
+    queue: Block,
+    me: Tag,
+    patience: Patience,
+) -> Result<Option<Inside<'static>>, Error> {
+    let content: &'static Content = queue.content()?;
+    let inside = match patience {
+        Patience::None => content.head.latch.try_enter(me),
+        Patience::Latches => Some(content.head.latch.enter(queue.segment, me)),
+    };
+    if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
+        let first = Chunk::find(queue.segment, Reference(content.head.chunk.load(Ordering::Acquire)))?;
+        first.block.becomes_part_of(queue.reference)?;
+        content.head.seen_end.store(0, Ordering::Relaxed);
+        if let Some(taking) = content.head.taking.load(Ordering::Acquire).checked_sub(1) {
+            let named = first.payload_at(taking, first.taken());
+            if let Some(payload) = named.filter(|payload| payload.is_part_of(queue.reference)) {
+                payload.belongs_to(me)?;
+                payload.free(me)?;
+            }
+            step::at(Step::HeadRepaired);
+            content.head.taking.store(0, Ordering::Release);
+        }
+    }
+    Ok(inside)
+}
+
+/// Repairs what the dead were changing, if any were: passes both latches.
+///
+/// # Errors
+/// If the segment contradicts itself.
+pub fn repair(queue: Block, me: Tag) -> Result<(), Error> {
+    let content: &Content = queue.content()?;
+    // A queue that is still being made, or is going away, has no chunks.
+    if content.head.chunk.load(Ordering::Acquire) != 0 && content.tail.chunk.load(Ordering::Acquire) != 0 {
+        drop(enter_tail(queue, me, Patience::Latches)?);
+        drop(enter_head(queue, me, Patience::Latches)?);
+    }
+    Ok(())
+}
