@@ -30,6 +30,15 @@ pub enum Entry {
     Inherited,
 }
 
+/// What a call may wait for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Nothing: what is in the way ends it.
+    None,
+    /// Others who are inside a latch.
+    Latches,
+}
+
 /// The right to what stands behind a latch; dropping it leaves.
 pub struct Inside<'a> {
     latch: &'a Latch,
@@ -51,6 +60,15 @@ impl Latch {
         let entered = self.word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed);
         let entry = if entered.is_ok() { Entry::Open } else { self.enter_slowly(segment, me) };
         Inside { latch: self, entry }
+    }
+
+    /// Enters if the caller has the patience for it.
+    #[inline]
+    pub fn enter_with(&self, patience: Patience, segment: &Segment, me: Tag) -> Option<Inside<'_>> {
+        match patience {
+            Patience::None => self.try_enter(me),
+            Patience::Latches => Some(self.enter(segment, me)),
+        }
     }
 
     /// Enters if nobody is inside: for callers that must not wait.

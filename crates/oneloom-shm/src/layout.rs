@@ -109,7 +109,7 @@ pub(crate) use rows;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event, event_count, mutex, queue};
+    use crate::{event, event_count, flow, mutex, queue};
 
     /// Each table of `LAYOUT.md` is what the code has, whole and in order.
     #[test]
@@ -140,6 +140,7 @@ mod tests {
             ("Event count", event_count::rows()),
             ("Mutex", mutex::rows()),
             ("Event", event::rows()),
+            ("Flow", flow::rows()),
             ("Queue", of_queue),
             ("Tail", tail),
             ("Head", head),

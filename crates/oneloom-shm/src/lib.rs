@@ -12,6 +12,7 @@
 //! - [`arena`]: blocks of memory, and what becomes of those whose owner died.
 //! - [`event_count`]: a word to sleep on, for threads and tasks of all processes.
 //! - [`wait`], [`monitor`]: sleeping there, and the threads that watch deaths and answer the doorbell.
+//! - [`payload`], [`flow`]: items on their way; what queues of every order have in common.
 //! - [`handle`]: how an object is named across processes.
 //! - [`mutex`], [`event`], [`queue`]: what users use.
 //!
@@ -27,6 +28,8 @@ pub mod event_count;
 #[cfg(not(any(loom, shuttle)))]
 pub mod family;
 #[cfg(not(any(loom, shuttle)))]
+pub mod flow;
+#[cfg(not(any(loom, shuttle)))]
 pub mod handle;
 #[cfg(not(any(loom, shuttle)))]
 pub mod latch;
@@ -38,6 +41,8 @@ pub mod member;
 pub mod monitor;
 #[cfg(not(any(loom, shuttle)))]
 pub mod mutex;
+#[cfg(not(any(loom, shuttle)))]
+pub mod payload;
 #[cfg(not(any(loom, shuttle)))]
 pub mod queue;
 #[cfg(not(any(loom, shuttle)))]

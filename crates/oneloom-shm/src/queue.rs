@@ -27,21 +27,17 @@ use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::arena::{Block, Kind, Reference};
 use crate::error::Error;
-use crate::event_count::EventCount;
+use crate::flow::{AnyQueue, Flow, ShutDown};
 use crate::handle::{Object, Shared};
-use crate::latch::Latch;
+use crate::latch::{Latch, Patience};
 use crate::member::Tag;
-use crate::monitor;
+use crate::payload::{Item, SMALL};
 use crate::segment::{Plain, Segment};
 
-pub use calls::{GetCall, JoinCall, PutCall};
+pub use calls::PutCall;
 use chunk::{Body, Chunk, Position};
 use repair::enter_tail;
 pub use repair::repair;
-pub use take::{Item, Payload};
-
-/// Items up to this length stand in chunks.
-const SMALL: usize = 4096;
 
 #[repr(C, align(64))]
 struct Tail {
@@ -68,17 +64,9 @@ struct Head {
 /// What stands in the segment.
 #[repr(C, align(64))]
 pub struct Content {
-    /// How many items it takes; 0 for any number.
-    maxsize: AtomicU64,
-    /// Not 0 after a shutdown. Written inside the tail's latch.
-    shut_down: AtomicU32,
-    /// How many items were reported done.
-    done: AtomicU64,
+    flow: Flow,
     tail: Tail,
     head: Head,
-    not_empty: EventCount,
-    not_full: EventCount,
-    all_done: EventCount,
 }
 
 // SAFETY: integers that are atomic, in a fixed layout.
@@ -103,32 +91,9 @@ unsafe impl Shared for Content {
     }
 }
 
-/// The queue was shut down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ShutDown;
-
-/// `task_done` was called more often than items were put.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TooManyDone;
-
-/// What a call may wait for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    /// Nothing: what is in the way ends it.
-    None,
-    /// Others who are inside a latch.
-    Latches,
-}
-
 /// A queue in a segment.
 pub struct Queue {
     object: Object<Content>,
-}
-
-impl AsRef<Self> for Queue {
-    fn as_ref(&self) -> &Self {
-        self
-    }
 }
 
 impl Queue {
@@ -142,7 +107,7 @@ impl Queue {
         let chunk = Chunk::make(segment, me, None)?;
         chunk.block.becomes_part_of(object.block().reference)?;
         let content = object.content();
-        content.maxsize.store(maxsize, Ordering::Relaxed);
+        content.flow.maxsize.store(maxsize, Ordering::Relaxed);
         content.head.chunk.store(chunk.block.reference.0, Ordering::Release);
         content.tail.chunk.store(chunk.block.reference.0, Ordering::Release);
         Ok(Self { object })
@@ -171,27 +136,8 @@ impl Queue {
         self.append(self.segment().me()?, &Body::Small(item), mark, Patience::None)
     }
 
-    /// Takes an item if there is one and nothing in the way: never waits, not even for a latch. A small one comes in
-    /// `buffer`, which is empty.
-    ///
-    /// # Errors
-    /// If the segment contradicts itself.
-    #[inline]
-    pub fn try_get(&self, buffer: &mut Vec<u8>) -> Result<Option<Result<Item, ShutDown>>, Error> {
-        self.take(self.segment().me()?, buffer, Patience::None)
-    }
-
-    fn segment(&self) -> &'static Segment {
-        self.object.segment()
-    }
-
     fn content(&self) -> &'static Content {
         self.object.content()
-    }
-
-    /// How many items were ever put; by the time the caller looks, it may be more.
-    fn put(&self) -> Result<u64, Error> {
-        self.count(&self.content().tail.chunk, Chunk::committed)
     }
 
     fn taken(&self) -> Result<u64, Error> {
@@ -210,86 +156,42 @@ impl Queue {
             }
         }
     }
+}
 
-    /// How many items are there; by the time the caller looks, others may have changed it.
-    ///
-    /// # Errors
-    /// If the segment contradicts itself.
-    pub fn len(&self) -> Result<u64, Error> {
+impl AnyQueue for Queue {
+    #[inline]
+    fn segment(&self) -> &'static Segment {
+        self.object.segment()
+    }
+
+    #[inline]
+    fn flow(&self) -> &'static Flow {
+        &self.content().flow
+    }
+
+    fn put_so_far(&self) -> Result<u64, Error> {
+        self.count(&self.content().tail.chunk, Chunk::committed)
+    }
+
+    fn len(&self) -> Result<u64, Error> {
         let taken = self.taken()?;
-        Ok(self.put()?.saturating_sub(taken))
+        Ok(self.put_so_far()?.saturating_sub(taken))
     }
 
-    /// Whether there are none.
-    ///
-    /// # Errors
-    /// If the segment contradicts itself.
-    pub fn is_empty(&self) -> Result<bool, Error> {
-        Ok(self.len()? == 0)
-    }
-
-    /// How many items it takes, 0 for any number.
-    pub fn maxsize(&self) -> u64 {
-        self.content().maxsize.load(Ordering::Relaxed)
-    }
-
-    /// How many items were put and not yet reported done.
-    ///
-    /// # Errors
-    /// If the segment contradicts itself.
-    pub fn unfinished(&self) -> Result<u64, Error> {
-        let done = self.content().done.load(Ordering::SeqCst);
-        Ok(self.put()?.saturating_sub(done))
-    }
-
-    /// Reports an item as done.
-    ///
-    /// # Errors
-    /// If the segment contradicts itself.
-    pub fn task_done(&self) -> Result<Result<(), TooManyDone>, Error> {
-        // Whoever changes something is watched by those who wait for it.
-        self.segment().me()?;
-        let (content, put) = (self.content(), self.put()?);
-        let one_more = |done| (done < put).then_some(done + 1);
-        if content.done.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_err() {
-            return Ok(Err(TooManyDone));
-        }
-        if self.unfinished()? == 0 {
-            self.tell_all(&content.all_done);
-        }
-        Ok(Ok(()))
-    }
-
-    fn tell_all(&self, event: &'static EventCount) {
-        let segment = self.segment();
-        event.notify(u32::MAX, |mask| monitor::ring(segment, event, mask));
-    }
-
-    /// Ends the queue: puts fail from now on, and gets once it is empty. With `immediate`, what is left is dropped, and
-    /// counts as done.
-    ///
-    /// # Errors
-    /// If the segment contradicts itself.
-    pub fn shut_down(&self, immediate: bool) -> Result<(), Error> {
-        let (content, me) = (self.content(), self.segment().me()?);
-        {
-            let _inside = enter_tail(self.object.block(), me, Patience::Latches)?;
-            content.shut_down.store(1, Ordering::SeqCst);
-        }
-        let mut buffer = Vec::new();
-        if immediate {
-            while let Some(Ok(_item)) = self.take(me, &mut buffer, Patience::Latches)? {
-                let _ = self.task_done()?;
-            }
-        }
-        self.tell_all(&content.not_empty);
-        self.tell_all(&content.not_full);
+    fn close(&self, me: Tag) -> Result<(), Error> {
+        let _inside = enter_tail(self.object.block(), me, Patience::Latches)?;
+        self.flow().shut_down.store(1, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Whether it was shut down.
-    pub fn is_shut_down(&self) -> bool {
-        self.content().shut_down.load(Ordering::Acquire) != 0
+    #[inline]
+    fn take(
+        &self,
+        me: Tag,
+        buffer: &mut Vec<u8>,
+        patience: Patience,
+    ) -> Result<Option<Result<Item, ShutDown>>, Error> {
+        self.take_first(me, buffer, patience)
     }
 }
 
@@ -303,6 +205,6 @@ pub(crate) fn rows() -> (Rows, Rows, Rows, Rows) {
         chunk::rows(),
         rows!(Tail { latch, writing, chunk, seen_taken }),
         rows!(Head { latch, taking, chunk, seen_end }),
-        rows!(Content { maxsize, shut_down, done, tail, head, not_empty, not_full, all_done }),
+        rows!(Content { flow, tail, head }),
     )
 }

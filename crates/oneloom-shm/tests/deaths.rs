@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 
 use oneloom_shm::arena;
 use oneloom_shm::event::{Event, EventCall};
+use oneloom_shm::flow::{AnyQueue, GetCall};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
-use oneloom_shm::queue::{GetCall, Item, Queue};
+use oneloom_shm::payload::Item;
+use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
 use oneloom_shm::step::{Step, kill_at};
 use oneloom_shm::wait::{Call, Waiting, block};

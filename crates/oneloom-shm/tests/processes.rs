@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use oneloom_shm::error::Error;
 use oneloom_shm::family;
+use oneloom_shm::flow::{AnyQueue, ShutDown};
 use oneloom_shm::handle::{Handle, Object};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, ReleaseError, Taken};
-use oneloom_shm::queue::{Queue, ShutDown};
+use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
 use oneloom_shm::wait::{Stop, block};
 use oneloom_wait::clock::Deadline;

@@ -9,6 +9,7 @@ use std::thread;
 
 use oneloom_shm::arena;
 use oneloom_shm::event::{Event, EventCall};
+use oneloom_shm::flow::AnyQueue;
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use oneloom_shm::error::Error;
 use oneloom_shm::family;
-use oneloom_shm::queue::{GetCall, Item, JoinCall, PutCall, Queue, ShutDown, TooManyDone};
+use oneloom_shm::flow::{AnyQueue, GetCall, JoinCall, ShutDown, TooManyDone};
+use oneloom_shm::payload::Item;
+use oneloom_shm::queue::{PutCall, Queue};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;

@@ -4,13 +4,14 @@ use oneloom_wait::atomic::Ordering;
 
 use crate::arena::Reference;
 use crate::error::Error;
+use crate::flow::{AnyQueue, ShutDown, tell};
+use crate::latch::Patience;
 use crate::member::Tag;
-use crate::monitor;
 use crate::step::{self, Step};
 
+use super::Queue;
 use super::chunk::{Body, Chunk};
 use super::repair::enter_tail;
-use super::{Patience, Queue, ShutDown};
 
 impl Queue {
     pub(super) fn append(
@@ -25,7 +26,7 @@ impl Queue {
         let result = loop {
             let Some(inside) = enter_tail(self.object.block(), me, patience)? else { return Ok(None) };
             step::at(Step::TailEntered);
-            if content.shut_down.load(Ordering::Relaxed) != 0 {
+            if content.flow.shut_down.load(Ordering::Relaxed) != 0 {
                 break Ok(Some(Err(ShutDown)));
             }
             let last = Chunk::find(segment, Reference(content.tail.chunk.load(Ordering::Relaxed)))?;
@@ -61,7 +62,7 @@ impl Queue {
             }
             drop(inside);
             step::at(Step::TailLeft);
-            content.not_empty.notify(1, |mask| monitor::ring(segment, &content.not_empty, mask));
+            tell(segment, &content.flow.not_empty, 1);
             step::at(Step::PutTold);
             break Ok(Some(Ok(())));
         };
@@ -87,7 +88,7 @@ impl Queue {
     /// Whether the bound allows one more. Inside the tail's latch.
     fn has_place(&self, last: &Chunk) -> Result<bool, Error> {
         let content = self.content();
-        let maxsize = content.maxsize.load(Ordering::Relaxed);
+        let maxsize = content.flow.maxsize.load(Ordering::Relaxed);
         if maxsize == 0 {
             return Ok(true);
         }

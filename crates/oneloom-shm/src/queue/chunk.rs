@@ -8,9 +8,8 @@ use oneloom_wait::atomic::{AtomicU64, Ordering};
 use crate::arena::{Block, Kind, Reference, allocate};
 use crate::error::Error;
 use crate::member::Tag;
+use crate::payload::SMALL;
 use crate::segment::{Plain, Segment};
-
-use super::SMALL;
 
 /// The sizes of chunks: each is twice as long as the one before, up to the longest.
 const FIRST: u64 = 8 << 10;

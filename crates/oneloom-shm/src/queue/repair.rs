@@ -4,12 +4,12 @@ use oneloom_wait::atomic::Ordering;
 
 use crate::arena::{Block, Reference};
 use crate::error::Error;
-use crate::latch::{Entry, Inside};
+use crate::latch::{Entry, Inside, Patience};
 use crate::member::Tag;
 use crate::step::{self, Step};
 
+use super::Content;
 use super::chunk::Chunk;
-use super::{Content, Patience};
 
 pub(super) fn enter_tail(
     queue: Block,
@@ -17,10 +17,7 @@ pub(super) fn enter_tail(
     patience: Patience,
 ) -> Result<Option<Inside<'static>>, Error> {
     let content: &'static Content = queue.content()?;
-    let inside = match patience {
-        Patience::None => content.tail.latch.try_enter(me),
-        Patience::Latches => Some(content.tail.latch.enter(queue.segment, me)),
-    };
+    let inside = content.tail.latch.enter_with(patience, queue.segment, me);
     if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
         let mut last = Chunk::find(queue.segment, Reference(content.tail.chunk.load(Ordering::Acquire)))?;
         if let Some(writing) = content.tail.writing.load(Ordering::Acquire).checked_sub(1) {
@@ -45,10 +42,7 @@ pub(super) fn enter_head(
     patience: Patience,
 ) -> Result<Option<Inside<'static>>, Error> {
     let content: &'static Content = queue.content()?;
-    let inside = match patience {
-        Patience::None => content.head.latch.try_enter(me),
-        Patience::Latches => Some(content.head.latch.enter(queue.segment, me)),
-    };
+    let inside = content.head.latch.enter_with(patience, queue.segment, me);
     if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
         let first = Chunk::find(queue.segment, Reference(content.head.chunk.load(Ordering::Acquire)))?;
         first.block.becomes_part_of(queue.reference)?;

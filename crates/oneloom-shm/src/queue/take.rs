@@ -1,63 +1,21 @@
-//! Taking the first item of a queue, inside the head's latch, and what it is then.
+//! Taking the first item of a queue, inside the head's latch.
 
 use oneloom_wait::atomic::Ordering;
 
-use crate::arena::{Block, Reference};
+use crate::arena::Reference;
 use crate::error::Error;
+use crate::flow::{AnyQueue, ShutDown, tell};
+use crate::latch::Patience;
 use crate::member::Tag;
-use crate::monitor;
+use crate::payload::{Item, Payload, SMALL};
 use crate::step::{self, Step};
 
+use super::Queue;
 use super::chunk::{self, Chunk};
 use super::repair::enter_head;
-use super::{Patience, Queue, SMALL, ShutDown};
-
-/// What was taken out of a queue.
-#[derive(Debug)]
-pub enum Item {
-    /// A small one.
-    Small {
-        /// The buffer that the call was given, and in it the item.
-        bytes: Vec<u8>,
-        /// What its sender gave with it.
-        mark: u32,
-    },
-    /// A large one, in a block of its own that is this process's now.
-    Large(Payload),
-}
-
-/// A large item that this process has taken; dropping it gives its memory back.
-#[derive(Debug)]
-pub struct Payload {
-    block: Block,
-    length: u64,
-    /// What its sender gave with it.
-    pub mark: u32,
-}
-
-impl Payload {
-    /// Its bytes.
-    ///
-    /// # Errors
-    /// If the segment contradicts itself.
-    pub fn bytes(&self) -> Result<&[u8], Error> {
-        let place = self.block.bytes(self.length)?;
-        // SAFETY: inside the block, which is this value's own: nobody writes there before it is given back.
-        Ok(unsafe { std::slice::from_raw_parts(place.as_ptr(), self.length as usize) })
-    }
-}
-
-impl Drop for Payload {
-    fn drop(&mut self) {
-        if let Ok(me) = self.block.segment.me() {
-            // What can't be given back stays: nobody could be told.
-            let _ = self.block.free(me);
-        }
-    }
-}
 
 impl Queue {
-    pub(super) fn take(
+    pub(super) fn take_first(
         &self,
         me: Tag,
         buffer: &mut Vec<u8>,
@@ -65,7 +23,7 @@ impl Queue {
     ) -> Result<Option<Result<Item, ShutDown>>, Error> {
         let (content, segment) = (self.content(), self.segment());
         // Read first: after a shutdown nothing is put any more, so that empty means empty for ever.
-        let shut_down = content.shut_down.load(Ordering::Acquire) != 0;
+        let shut_down = content.flow.shut_down.load(Ordering::Acquire) != 0;
         let mut retired = None;
         // Nobody asks for memory inside a latch.
         buffer.reserve(SMALL);
@@ -118,14 +76,14 @@ impl Queue {
                 block.belongs_to(me)?;
                 step::at(Step::PayloadTaken);
                 content.head.taking.store(0, Ordering::Release);
-                Item::Large(Payload { block, length, mark })
+                Item::Large(Payload::new(block, length, mark))
             }
         };
         drop(inside);
         step::at(Step::HeadLeft);
         retired.map_or(Ok(()), |block| block.free(me))?;
-        if content.maxsize.load(Ordering::Relaxed) != 0 {
-            content.not_full.notify(1, |mask| monitor::ring(segment, &content.not_full, mask));
+        if content.flow.maxsize.load(Ordering::Relaxed) != 0 {
+            tell(segment, &content.flow.not_full, 1);
         }
         step::at(Step::GetTold);
         Ok(Some(Ok(item)))

@@ -4,7 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use oneloom_shm::queue::{GetCall, Item, PutCall, Queue, ShutDown};
+use oneloom_shm::flow::{AnyQueue, GetCall, ShutDown};
+use oneloom_shm::payload::Item;
+use oneloom_shm::queue::{PutCall, Queue};
 use oneloom_shm::wait::{Stop, block};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::Deadlock;
