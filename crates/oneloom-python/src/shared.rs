@@ -2,9 +2,11 @@
 //!
 //! - `waiting`: how Python's threads and coroutines wait for another process.
 //! - `pickling`: what goes through a queue, as bytes.
+//! - `flow`: what the classes of queues have in common.
 //! - `lock`, `event`, `queue`: the classes.
 
 mod event;
+mod flow;
 mod lock;
 mod pickling;
 mod queue;

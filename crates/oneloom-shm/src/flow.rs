@@ -6,6 +6,7 @@ use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::error::Error;
 use crate::event_count::EventCount;
+use crate::handle::{Object, Shared};
 use crate::latch::Patience;
 use crate::member::Tag;
 use crate::monitor;
@@ -37,8 +38,11 @@ pub struct TooManyDone;
 
 /// A queue of any order.
 pub trait AnyQueue {
-    /// Where it stands.
-    fn segment(&self) -> &'static Segment;
+    /// What stands in the segment.
+    type Content: Shared;
+
+    /// The object that it is.
+    fn object(&self) -> &Object<Self::Content>;
 
     /// What it has in common with others.
     fn flow(&self) -> &'static Flow;
@@ -71,6 +75,12 @@ pub trait AnyQueue {
         buffer: &mut Vec<u8>,
         patience: Patience,
     ) -> Result<Option<Result<Item, ShutDown>>, Error>;
+
+    /// Where it stands.
+    #[inline]
+    fn segment(&self) -> &'static Segment {
+        self.object().segment()
+    }
 
     /// Takes an item if there is one and nothing in the way: never waits, not even for a latch. A small one comes in
     /// `buffer`, which is empty.

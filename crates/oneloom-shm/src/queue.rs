@@ -118,11 +118,6 @@ impl Queue {
         Self { object }
     }
 
-    /// The object that it is.
-    pub fn object(&self) -> &Object<Content> {
-        &self.object
-    }
-
     /// Puts a small item if there is a place for it and nothing in the way: never waits, not even for a latch or for
     /// memory. `mark` is any number below 2³¹ that its receiver gets with it.
     ///
@@ -159,9 +154,11 @@ impl Queue {
 }
 
 impl AnyQueue for Queue {
+    type Content = Content;
+
     #[inline]
-    fn segment(&self) -> &'static Segment {
-        self.object.segment()
+    fn object(&self) -> &Object<Content> {
+        &self.object
     }
 
     #[inline]
