@@ -121,7 +121,7 @@ $(VENV)/.docs-tools: $(VENV)/.test-tools
 	@touch $@
 
 $(VENV)/.bench-tools: $(VENV)/.test-tools
-	$(PIP) matplotlib
+	$(PIP) matplotlib faster-fifo numpy
 	@touch $@
 
 # The folders stand beside their files so that a removed file is noticed.

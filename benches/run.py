@@ -31,7 +31,7 @@ PAGE = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance.svg"
 README = ROOT / "README.md"
 REFERENCE = (3, 13)  # The interpreter whose figures the README shows.
-PEERS = ("janus", "culsans", "aiologic")
+PEERS = ("janus", "culsans", "aiologic", "faster-fifo")
 CRATES = ("parking_lot", "crossbeam-channel", "flume")
 
 sys.path.insert(0, str(HERE / "python"))

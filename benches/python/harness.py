@@ -16,6 +16,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from time import perf_counter
 
 OURS = "oneloom"
@@ -44,6 +45,7 @@ class Row:
     operation: str
     goals: Mapping[str, float | None]
     rivals: Callable[[], list[Rival]] | None = None  # None: measured by the Rust package
+    step: int = 8 * UNROLLED  # A sample's operations: a multiple of this divides by unrolled statements, among eight workers.
 
     @property
     def in_rust(self) -> bool:
@@ -147,11 +149,31 @@ def in_threads(prepare: Callable[[int], list[Callable[[], object]]]) -> Run:
     return run
 
 
+def rivals(**runs: Run) -> Callable[[], list[Rival]]:
+    """oneloom's way first; a peer's name has its dots back."""
+    return lambda: [Rival(name.replace("__", "."), run) for name, run in runs.items()]
+
+
+def same(
+    body: str, ours: str, peer: str, *, peers_body: str = "", setup: str = "", timed: Callable[..., Run] = statement
+) -> Callable[[], list[Rival]]:
+    """Rivals that run the same statement, each on an object of its own class; looked up in the process that measures."""
+
+    def find() -> list[Rival]:
+        setting = f"{setup}\nsubject = make()"
+        return [
+            Rival(OURS, timed(body, setting, make=resolve_name(ours))),
+            Rival(peer, timed(peers_body or body, setting, make=resolve_name(peer))),
+        ]
+
+    return find
+
+
 def measure(row: Row, effort: Effort) -> Iterator[Sample]:
     """The samples of a row, round by round."""
     assert row.rivals is not None, "a row of the Rust package"
     rivals = row.rivals()
-    counts = {rival.name: scale(rival.run, effort.seconds) for rival in rivals}
+    counts = {rival.name: scale(rival.run, effort.seconds, row.step) for rival in rivals}
     for number in range(effort.rounds):
         for turn in range(len(rivals)):
             rival = rivals[(number + turn) % len(rivals)]
@@ -160,13 +182,13 @@ def measure(row: Row, effort: Effort) -> Iterator[Sample]:
             yield Sample(row.key, rival.name, number, count, rival.run(count) / count * 1e9)
 
 
-def scale(run: Run, seconds: float) -> int:
-    """How many operations take about so long. Warms up, too."""
-    count = 8 * UNROLLED
+def scale(run: Run, seconds: float, step: int) -> int:
+    """How many operations take about so long, a multiple of `step`. Warms up, too."""
+    count = step
     while (took := run(count)) * 4 < seconds:
         count *= 4
     wanted = max(int(count * seconds / took), 1)
-    return -(-wanted // (8 * UNROLLED)) * 8 * UNROLLED  # Divides by the unrolled statements, and among eight threads.
+    return -(-wanted // step) * step
 
 
 def main(key: str, rounds: str, milliseconds: str) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from pkgutil import resolve_name
 from time import perf_counter
 
-from harness import OURS, Bound, Rival, Row, Run, awaited, in_threads, on_a_loop, statement
+import shared_rows
+from harness import Bound, Row, Run, awaited, in_threads, on_a_loop, rivals, same
 
 import oneloom
 import oneloom.threading
@@ -106,26 +106,6 @@ def between_tasks(open_queue: Callable[[], tuple[Callable[[int], Awaitable[None]
         return seconds
 
     return lambda count: on_a_loop(work(count))
-
-
-def rivals(**runs: Run) -> Callable[[], list[Rival]]:
-    """oneloom's way first; a peer's name has its dots back."""
-    return lambda: [Rival(name.replace("__", "."), run) for name, run in runs.items()]
-
-
-def same(
-    body: str, ours: str, peer: str, *, peers_body: str = "", setup: str = "", timed: Callable[..., Run] = statement
-) -> Callable[[], list[Rival]]:
-    """Rivals that run the same statement, each on an object of its own class; looked up in the process that measures."""
-
-    def find() -> list[Rival]:
-        setting = f"{setup}\nsubject = make()"
-        return [
-            Rival(OURS, timed(body, setting, make=resolve_name(ours))),
-            Rival(peer, timed(peers_body or body, setting, make=resolve_name(peer))),
-        ]
-
-    return find
 
 
 def janus_ends() -> tuple[Ends, Callable[[], Awaitable[object]]]:
@@ -260,7 +240,7 @@ RUST = (
     Row("rust-queue-4-4-bounded", "Rust: a bounded queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
 )
 
-ROWS = (*threads(), *coroutines(), *RUST)
+ROWS = (*threads(), *coroutines(), *shared_rows.rows(), *RUST)
 
 BOUNDS = (
     Bound("rust-lock-size", "Rust: an unused `Mutex<()>`", 64),

@@ -1,8 +1,8 @@
 //! Sleeping until another process changes something: as a thread, and as a task.
 //!
-//! A thread tries, looks again for a while, and sleeps. A first nap ends by itself, so that a short wait costs nothing
-//! more; a longer one is told to the [`monitor`], and sleeps until it is woken. From then on every look also asks
-//! whether whoever is waited for has died.
+//! A thread tries, looks again for a while, and sleeps; a task looks as long before it is enlisted. A thread's first nap
+//! ends by itself, so that a short wait costs nothing more; a longer one is told to the [`monitor`], and sleeps until it
+//! is woken. From then on every look also asks whether whoever is waited for has died.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -189,14 +189,20 @@ impl<C: Call> Future for Waiting<C> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Some(call) = this.call.as_mut() else { return Poll::Pending };
-        let mut attempt = |thorough| this.segment.me().and_then(|me| call.attempt(me, thorough)).transpose();
+        let segment = this.segment;
+        let attempt =
+            |call: &mut C, thorough| segment.me().and_then(|me| call.attempt(me, thorough)).transpose();
         // Only a second look can be for a death.
         let again = this.place.is_some();
-        let mut result = attempt(again);
+        let mut result = attempt(call, again);
+        // A loop that is woken from outside has paid more than this look costs.
+        if result.is_none() && !again && spin::until(|| call.looks_ready()) {
+            result = attempt(call, false);
+        }
         if result.is_none() {
             let front = this.place.take().is_some_and(|place| !monitor::leave(this.event, place));
             this.place = Some(monitor::enlist(this.segment, this.event, context.waker().clone(), front));
-            result = attempt(true);
+            result = attempt(call, true);
         }
         match result {
             Some(result) => {

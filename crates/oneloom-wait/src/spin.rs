@@ -2,7 +2,8 @@
 //!
 //! A sleeping futex round trip costs tens of microseconds, one under an awake thread 0.4. So a waiter looks
 //! for a while first: a microsecond of pauses, then rounds of `sched_yield`, within a budget that adapts to
-//! what the last waits cost. Success sets the budget to three times what was needed, failure halves it, and
+//! what the last waits cost. Whoever got what it waited for by its first yield has only kept the other from the
+//! core that both want: it pauses less the next time. Success sets the budget to three times what was needed, failure halves it, and
 //! every sixteenth wait at the minimum tries the maximum again. A yield that takes longer than 200 µs means
 //! that somebody else wants the core: then spinning stands back for the next 16 to 512 waits.
 //!
@@ -30,6 +31,7 @@ mod adaptive {
     const MINIMUM: Duration = Duration::from_micros(8);
     const MAXIMUM: Duration = Duration::from_micros(60);
     const PAUSES: u32 = 32;
+    const FEW_PAUSES: u32 = 2;
     const HOG: Duration = Duration::from_micros(200);
     const PROBE_EVERY: u32 = 16;
     const STAND_BACK: std::ops::RangeInclusive<u32> = 16..=512;
@@ -37,6 +39,8 @@ mod adaptive {
     #[derive(Clone, Copy)]
     struct State {
         budget: Duration,
+        /// How many pauses come before the first yield.
+        pauses: u32,
         /// Waits at the minimum since the maximum was last tried.
         at_minimum: u32,
         /// Waits that will not spin.
@@ -47,18 +51,18 @@ mod adaptive {
 
     thread_local! {
         static STATE: Cell<State> = const {
-            Cell::new(State { budget: MAXIMUM, at_minimum: 0, standing_back: 0, last_stand_back: 0 })
+            Cell::new(State { budget: MAXIMUM, pauses: PAUSES, at_minimum: 0, standing_back: 0, last_stand_back: 0 })
         };
     }
 
     pub fn until(mut ready: impl FnMut() -> bool) -> bool {
-        for _ in 0..PAUSES {
+        let mut state = STATE.get();
+        for _ in 0..state.pauses {
             if ready() {
                 return true;
             }
             spin_loop();
         }
-        let mut state = STATE.get();
         if state.standing_back > 0 {
             state.standing_back -= 1;
             STATE.set(state);
@@ -67,11 +71,13 @@ mod adaptive {
         let budget = state.probe();
         let started = Instant::now();
         let mut round = started;
+        let mut yields = 0;
         let found = loop {
             yield_now();
             if ready() {
                 break true;
             }
+            yields += 1;
             let now = Instant::now();
             if now - round > HOG {
                 state.stand_back();
@@ -83,6 +89,8 @@ mod adaptive {
             }
             round = now;
         };
+        // The very first yield brought it: who was waited for needed this core, and every pause kept it away.
+        state.pauses = if found && yields == 0 { FEW_PAUSES } else { PAUSES };
         if found {
             state.budget = (started.elapsed() * 3).clamp(MINIMUM, MAXIMUM);
             state.last_stand_back = 0;
