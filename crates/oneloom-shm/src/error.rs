@@ -14,6 +14,13 @@ pub enum Error {
         /// How many the segment may have at most.
         limit: u64,
     },
+    /// A queue can never take as many items at once.
+    TooMany {
+        /// How many there were.
+        items: u64,
+        /// How many the queue takes.
+        maxsize: u64,
+    },
     /// The family has as many processes as it can have.
     Processes,
     /// Process ids mean something else here than where the segment was made.
@@ -51,6 +58,10 @@ impl fmt::Display for Error {
             Self::Limit { wanted, limit } => write!(
                 out,
                 "shared memory may not grow beyond {limit} bytes, and {wanted} were asked for: take items out of queues"
+            ),
+            Self::TooMany { items, maxsize } => write!(
+                out,
+                "{items} items at once can never fit into a queue with maxsize={maxsize}: put fewer at a time"
             ),
             Self::Processes => write!(
                 out,

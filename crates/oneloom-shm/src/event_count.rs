@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | 0 | `THREADS` | a thread before it sleeps | a waker that found nobody asleep |
 //! | 1 | `TASKS` | a process for which tasks wait, after its bit in the mask | every waker, which then takes the mask |
-//! | 2.. | steps | every wake: one more; a wake of everybody: many more | |
+//! | 2.. | steps | every wake: as many more as it wakes; a wake of everybody: many more | |
 //!
 //! There is no count of sleepers, because a death would leave it wrong for ever. `THREADS` heals instead: a waker that
 //! wakes nobody clears it if the word has not changed since, and then wakes everybody who slept in between. A waker
@@ -102,7 +102,7 @@ impl EventCount {
             if seen & (THREADS | TASKS) == 0 {
                 return;
             }
-            let steps = if count == u32::MAX { LEAP } else { 1 };
+            let steps = count.min(LEAP);
             let next = seen.wrapping_add(steps * STEP) & !TASKS;
             match self.word.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => break next,

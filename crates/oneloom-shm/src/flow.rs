@@ -21,11 +21,15 @@ pub struct Flow {
     pub(crate) maxsize: AtomicU64,
     /// Not 0 after a shutdown. Written inside the latch of those who put.
     pub(crate) shut_down: AtomicU32,
+    /// Not 0 once anybody needed more than one place at once, and so may wait for `has_room`.
+    pub(crate) wide: AtomicU32,
     pub(crate) not_empty: EventCount,
     pub(crate) not_full: EventCount,
     pub(crate) all_done: EventCount,
     /// How many items were reported done.
     done: AtomicU64,
+    /// For those who need more than one place; all of them are woken for each that becomes free.
+    pub(crate) has_room: EventCount,
 }
 
 /// The queue was shut down.
@@ -148,6 +152,7 @@ pub trait AnyQueue {
         }
         tell(self.segment(), &flow.not_empty, u32::MAX);
         tell(self.segment(), &flow.not_full, u32::MAX);
+        tell(self.segment(), &flow.has_room, u32::MAX);
         Ok(())
     }
 
@@ -224,5 +229,5 @@ impl<Q: Deref<Target: AnyQueue>> Call for JoinCall<Q> {
 
 #[cfg(test)]
 pub(crate) fn rows() -> (usize, Vec<String>) {
-    crate::layout::rows!(Flow { maxsize, shut_down, not_empty, not_full, all_done, done })
+    crate::layout::rows!(Flow { maxsize, shut_down, wide, not_empty, not_full, all_done, done, has_room })
 }

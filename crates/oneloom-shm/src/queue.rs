@@ -2,22 +2,25 @@
 //!
 //! The items stand in a chain of chunks, one after the other. Senders append to the last chunk inside the tail's latch,
 //! receivers take from the first inside the head's. A small item is copied inside the latch, a large one stands in a
-//! block of its own that was filled before. Putting ends in one store of `committed`, and so does taking, of `taken`: what
-//! is not committed is not there, and what is not taken is.
+//! block of its own that was filled before. Putting ends in one store, of `committed` or of the tail's `chunk`, however
+//! many items it puts; taking, in one of `taken` for each chunk that it comes to. What is not committed is not there, and
+//! what is not taken is.
 //!
 //! What a dead sender or receiver leaves behind, and who repairs it, under the latch that was its own:
 //!
 //! | it died after | it left | repair |
 //! |---|---|---|
 //! | writing what it had not committed | bytes that nobody reads | none: the next one overwrites them |
-//! | linking a chunk | a tail that is not the last chunk | follow the links, make the last part of the queue |
-//! | committing a large item | a block that is still its own | read the item at `writing`, make it part of the queue |
+//! | naming at `writing` large items that it did not commit | blocks that nobody names | read them there, give them back |
+//! | linking chunks | a tail that is not the last chunk | follow the links, make them and what they name part of the queue |
 //! | retiring a chunk that it did not leave yet | a first chunk that is its own | make it part of the queue |
-//! | taking a large item | a block that nobody names | read the item at `taking`, give the block back |
+//! | taking large items | blocks that nobody names | read the items from `taking` on, give the blocks back |
 //!
-//! Everything else that it owned is given back by a sweep. A receiver may die with what it has taken: that item is lost.
+//! Everything else that it owned is given back by a sweep. A receiver may die with what it has taken: that item, or that
+//! batch, is lost.
 
 mod append;
+mod batch;
 mod calls;
 mod chunk;
 mod repair;
@@ -34,6 +37,8 @@ use crate::member::Tag;
 use crate::payload::{Item, SMALL};
 use crate::segment::{Plain, Segment};
 
+use append::Chain;
+pub use batch::{Batch, GetManyCall, Part};
 pub use calls::PutCall;
 use chunk::{Body, Chunk, Position};
 use repair::enter_tail;
@@ -42,18 +47,19 @@ pub use repair::repair;
 #[repr(C, align(64))]
 struct Tail {
     latch: Latch,
-    /// Where the large item stands that is being put, plus one; 0 while none is.
-    writing: AtomicU32,
-    /// The last chunk, or one before it while a sender links another.
+    /// The last chunk, or one before it while a sender links others.
     chunk: AtomicU64,
     /// How many items had been taken when a sender last looked.
     seen_taken: AtomicU64,
+    /// Where the records end that are being put, large items among them, and in the lower half where they begin, plus
+    /// one; 0 while there are none.
+    writing: AtomicU64,
 }
 
 #[repr(C, align(64))]
 struct Head {
     latch: Latch,
-    /// Where the large item stands that is being taken, plus one; 0 while none is.
+    /// Where the records begin that are being taken, large items among them, plus one; 0 while there are none.
     taking: AtomicU32,
     /// The first chunk.
     chunk: AtomicU64,
@@ -81,7 +87,7 @@ unsafe impl Shared for Content {
         let mut next = Reference(content.head.chunk.load(Ordering::Acquire));
         while next != Reference::NONE {
             let chunk = Chunk::find(block.segment, next)?;
-            for payload in chunk.payloads()? {
+            for payload in chunk.payloads(chunk.taken().offset, chunk.committed().offset)? {
                 payload.free(me)?;
             }
             next = chunk.next();
@@ -128,7 +134,8 @@ impl Queue {
         if item.len() > SMALL {
             return Ok(None);
         }
-        self.append(self.segment().me()?, &Body::Small(item), mark, Patience::None)
+        let records = [(Body::Small(item), mark)];
+        self.append(self.segment().me()?, &records, &mut Chain::default(), Patience::None)
     }
 
     fn content(&self) -> &'static Content {
@@ -200,7 +207,7 @@ pub(crate) fn rows() -> (Rows, Rows, Rows, Rows) {
     use crate::layout::rows;
     (
         chunk::rows(),
-        rows!(Tail { latch, writing, chunk, seen_taken }),
+        rows!(Tail { latch, chunk, seen_taken, writing }),
         rows!(Head { latch, taking, chunk, seen_end }),
         rows!(Content { flow, tail, head }),
     )

@@ -203,3 +203,50 @@ fn a_full_segment_says_so_and_recovers() {
     (0..put).for_each(|_| assert_eq!(get(&queue), large));
     (0..put).for_each(|_| assert_eq!(put_within(&queue, &large, soon()), Ok(Ok(()))));
 }
+
+#[test]
+fn many_items_go_in_and_out_at_once() {
+    let queue = Queue::new(Segment::create(0).expect("a segment"), 0).expect("a queue");
+    let numbers: Vec<u64> = (0..1000).collect();
+    for size in [1, 2, 10, 300, 1000] {
+        let items: Vec<_> = numbers.iter().map(|number| item(*number)).collect();
+        items.chunks(size).for_each(|batch| put_many(&queue, batch));
+        let mut got = get_many(&queue, 7);
+        assert_eq!(got.len(), 7);
+        got.extend(get_many(&queue, u64::MAX));
+        assert_eq!(got.iter().map(|bytes| number_of(bytes)).collect::<Vec<_>>(), numbers, "{size}");
+        assert_eq!(queue.len(), Ok(0));
+    }
+    let none = get_many_within(&queue, 5, Deadline::after(Some(Duration::ZERO)));
+    assert_eq!(none, Err(Stop::TimedOut));
+}
+
+#[test]
+fn a_batch_waits_until_all_of_it_fits_and_holds_nobody_else_up() {
+    let queue = Queue::new(Segment::create(0).expect("a segment"), 4).expect("a queue");
+    (0..4).for_each(|number| put(&queue, &item(number)));
+    let batch: Vec<_> = (10..13).map(item).collect();
+    let moment = Deadline::after(Some(Duration::from_millis(20)));
+    assert_eq!(put_many_within(&queue, &batch, moment), Err(Stop::TimedOut));
+    let never = put_many_within(&queue, &(0..5).map(item).collect::<Vec<_>>(), soon());
+    assert!(matches!(never, Err(Stop::Failed(Error::TooMany { items: 5, maxsize: 4 }))), "{never:?}");
+    let many = Child::start(|| {
+        put_many(&queue, &batch);
+        0
+    });
+    // Both wait by then, usually, in this order; right either way.
+    std::thread::sleep(Duration::from_millis(50));
+    let one = Child::start(|| {
+        put(&queue, &item(20));
+        0
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    // One place is not enough for those who came first, but it is for the other.
+    assert_eq!(number_of(&get(&queue)), 0);
+    assert_eq!(one.join(), 0);
+    assert_eq!(queue.len(), Ok(4));
+    let mut got: Vec<_> = (0..3).map(|_| number_of(&get(&queue))).collect();
+    assert_eq!(many.join(), 0);
+    got.extend(get_many(&queue, 9).iter().map(|bytes| number_of(bytes)));
+    assert_eq!(got, [1, 2, 3, 20, 10, 11, 12]);
+}

@@ -1,4 +1,7 @@
-//! Putting an item at the end of a queue, inside the tail's latch.
+//! Putting items at the end of a queue, inside the tail's latch: all that a call brings, or nothing.
+//!
+//! Where they fit into the last chunk, they are written there, and one store of `committed` puts them. Where they don't,
+//! they are written into new chunks of the caller's own, outside any latch, and one store of the tail's `chunk` puts them.
 
 use oneloom_wait::atomic::Ordering;
 
@@ -7,97 +10,163 @@ use crate::error::Error;
 use crate::flow::{AnyQueue, ShutDown, tell};
 use crate::latch::Patience;
 use crate::member::Tag;
+use crate::segment::Segment;
 use crate::step::{self, Step};
 
 use super::Queue;
 use super::chunk::{Body, Chunk};
 use super::repair::enter_tail;
 
+/// Chunks of this process's own that hold what is to be put; dropping them gives their memory back.
+#[derive(Default)]
+pub(super) struct Chain(Vec<Chunk>);
+
+impl Chain {
+    /// Chunks to follow `before` that hold all these records.
+    fn of(
+        segment: &'static Segment,
+        me: Tag,
+        before: &Chunk,
+        records: &[(Body<'_>, u32)],
+    ) -> Result<Self, Error> {
+        let mut last = Chunk::make(segment, me, Some(before))?;
+        let mut chain = Self(vec![last]);
+        for (body, mark) in records {
+            if !last.has_room(body.size()) {
+                let next = Chunk::make(segment, me, Some(&last))?;
+                chain.0.push(next);
+                last.link(&next);
+                last = next;
+            }
+            last.commit(last.write(last.committed(), body, *mark)?);
+        }
+        Ok(chain)
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        for chunk in self.0.drain(..) {
+            if let Ok(me) = chunk.block.segment.me() {
+                // What can't be given back is swept when this process has ended.
+                let _ = chunk.block.free(me);
+            }
+        }
+    }
+}
+
 impl Queue {
+    /// Puts all these records, or none. `chain` is what an attempt before this one has made for them, or empty.
+    #[inline]
     pub(super) fn append(
         &self,
         me: Tag,
-        body: &Body<'_>,
-        mark: u32,
+        records: &[(Body<'_>, u32)],
+        chain: &mut Chain,
         patience: Patience,
     ) -> Result<Option<Result<(), ShutDown>>, Error> {
         let (content, segment) = (self.content(), self.segment());
-        let mut spare: Option<Chunk> = None;
-        let result = loop {
+        let size = records.iter().map(|(body, _)| body.size()).sum();
+        loop {
             let Some(inside) = enter_tail(self.object.block(), me, patience)? else { return Ok(None) };
             step::at(Step::TailEntered);
             if content.flow.shut_down.load(Ordering::Relaxed) != 0 {
-                break Ok(Some(Err(ShutDown)));
+                return Ok(Some(Err(ShutDown)));
             }
             let last = Chunk::find(segment, Reference(content.tail.chunk.load(Ordering::Relaxed)))?;
-            if !self.has_place(&last)? {
-                break Ok(None);
+            if !self.has_place(&last, records.len() as u64)? {
+                return Ok(None);
             }
-            let chunk = if last.has_room(body) {
-                last
-            } else if let Some(next) = spare.take() {
-                self.extend(&last, next)?
+            if !chain.0.is_empty() {
+                self.link(&last, chain)?;
+            } else if last.has_room(size) {
+                self.write(&last, records)?;
             } else if patience == Patience::None {
                 return Ok(None);
             } else {
                 // Nobody asks for memory inside a latch.
                 drop(inside);
-                spare = Some(Chunk::make(segment, me, Some(&last))?);
+                *chain = Chain::of(segment, me, &last, records)?;
                 step::at(Step::ChunkMade);
                 continue;
-            };
-            let start = chunk.committed();
-            if let Body::Large(..) = body {
-                content.tail.writing.store(start.offset + 1, Ordering::Release);
-                step::at(Step::RecordStarted);
-            }
-            let end = chunk.write(start, body, mark)?;
-            step::at(Step::PayloadWritten);
-            chunk.commit(end);
-            step::at(Step::Committed);
-            if let Body::Large(block, _) = body {
-                block.becomes_part_of(self.object.block().reference)?;
-                step::at(Step::PayloadOwned);
-                content.tail.writing.store(0, Ordering::Release);
             }
             drop(inside);
             step::at(Step::TailLeft);
-            tell(segment, &content.flow.not_empty, 1);
+            tell(segment, &content.flow.not_empty, records.len().try_into().unwrap_or(u32::MAX));
             step::at(Step::PutTold);
-            break Ok(Some(Ok(())));
-        };
-        if let Some(chunk) = spare {
-            chunk.block.free(me)?;
+            return Ok(Some(Ok(())));
         }
-        result
     }
 
-    /// Links a new last chunk. Inside the tail's latch.
-    fn extend(&self, last: &Chunk, next: Chunk) -> Result<Chunk, Error> {
-        let content = self.content();
-        next.begin_at(last.begins_at() + u64::from(last.committed().items));
-        last.link(&next);
-        step::at(Step::ChunkLinked);
-        next.block.becomes_part_of(self.object.block().reference)?;
-        step::at(Step::ChunkOwned);
-        content.tail.chunk.store(next.block.reference.0, Ordering::Release);
-        step::at(Step::TailMoved);
-        Ok(next)
+    /// Writes records into the last chunk, which has room for them. Inside the tail's latch.
+    #[inline]
+    fn write(&self, last: &Chunk, records: &[(Body<'_>, u32)]) -> Result<(), Error> {
+        let tail = &self.content().tail;
+        let start = last.committed();
+        let (mut end, mut large) = (start, false);
+        for (body, mark) in records {
+            end = last.write(end, body, *mark)?;
+            large |= matches!(body, Body::Large(..));
+        }
+        step::at(Step::PayloadWritten);
+        if large {
+            tail.writing.store(u64::from(end.offset) << 32 | u64::from(start.offset + 1), Ordering::Release);
+            step::at(Step::RecordStarted);
+            // Before they can be taken: from then on they are their receiver's, and may be somebody else's soon.
+            for (body, _) in records {
+                if let Body::Large(block, _) = body {
+                    block.becomes_part_of(self.object.block().reference)?;
+                }
+            }
+            step::at(Step::PayloadOwned);
+        }
+        last.commit(end);
+        step::at(Step::Committed);
+        if large {
+            tail.writing.store(0, Ordering::Release);
+        }
+        Ok(())
     }
 
-    /// Whether the bound allows one more. Inside the tail's latch.
-    fn has_place(&self, last: &Chunk) -> Result<bool, Error> {
+    /// Links a chain behind the last chunk. Inside the tail's latch.
+    fn link(&self, last: &Chunk, chain: &mut Chain) -> Result<(), Error> {
+        let chunks = std::mem::take(&mut chain.0);
+        let mut items = last.begins_at() + u64::from(last.committed().items);
+        for chunk in &chunks {
+            chunk.begin_at(items);
+            items += u64::from(chunk.committed().items);
+        }
+        if let (Some(first), Some(end)) = (chunks.first(), chunks.last()) {
+            last.link(first);
+            step::at(Step::ChunkLinked);
+            for chunk in &chunks {
+                chunk.becomes_part_of(self.object.block().reference)?;
+                step::at(Step::ChunkOwned);
+            }
+            // No receiver goes on to a chunk behind the one that is named here.
+            self.content().tail.chunk.store(end.block.reference.0, Ordering::Release);
+            step::at(Step::TailMoved);
+        }
+        Ok(())
+    }
+
+    /// Whether the bound allows so many more. Inside the tail's latch.
+    #[inline]
+    fn has_place(&self, last: &Chunk, items: u64) -> Result<bool, Error> {
         let content = self.content();
         let maxsize = content.flow.maxsize.load(Ordering::Relaxed);
         if maxsize == 0 {
             return Ok(true);
         }
-        let put = last.begins_at() + u64::from(last.committed().items);
-        if put.saturating_sub(content.tail.seen_taken.load(Ordering::Relaxed)) < maxsize {
+        let put = last.begins_at() + u64::from(last.committed().items) + items;
+        if put.saturating_sub(content.tail.seen_taken.load(Ordering::Relaxed)) <= maxsize {
             return Ok(true);
+        }
+        if items > maxsize {
+            return Err(Error::TooMany { items, maxsize });
         }
         let taken = self.taken()?;
         content.tail.seen_taken.store(taken, Ordering::Relaxed);
-        Ok(put.saturating_sub(taken) < maxsize)
+        Ok(put.saturating_sub(taken) <= maxsize)
     }
 }

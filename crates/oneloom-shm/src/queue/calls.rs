@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use oneloom_wait::atomic::Ordering;
+
 use crate::error::Error;
 use crate::event_count::EventCount;
 use crate::flow::{AnyQueue, ShutDown};
@@ -12,21 +14,38 @@ use crate::segment::Segment;
 use crate::wait::Call;
 
 use super::Queue;
+use super::append::Chain;
 use super::chunk::Body;
 
-/// Putting an item.
+/// Putting items: all of them, or none.
 pub struct PutCall<Q, B> {
     queue: Q,
-    item: B,
-    mark: u32,
-    /// What a large item was copied to.
-    copy: Option<Payload>,
+    items: Vec<(B, u32)>,
+    /// What the large ones were copied to, once that was done.
+    copies: Option<Vec<Payload>>,
+    chain: Chain,
 }
 
 impl<Q: Deref<Target = Queue>, B: AsRef<[u8]>> PutCall<Q, B> {
     /// Puts `item`, with `mark` for its receiver.
     pub fn new(queue: Q, item: B, mark: u32) -> Self {
-        Self { queue, item, mark, copy: None }
+        Self::many(queue, vec![(item, mark)])
+    }
+
+    /// Puts items, each with its mark.
+    pub fn many(queue: Q, items: Vec<(B, u32)>) -> Self {
+        if items.len() > 1 {
+            // Before the first look that may end in waiting.
+            queue.flow().wide.store(1, Ordering::SeqCst);
+        }
+        Self { queue, items, copies: None, chain: Chain::default() }
+    }
+
+    fn copy_large(&self, me: Tag) -> Result<Vec<Payload>, Error> {
+        let large = self.items.iter().filter(|(item, _)| item.as_ref().len() > SMALL);
+        large
+            .map(|(item, mark)| Payload::copy_of(self.queue.segment(), me, item.as_ref(), *mark, 0))
+            .collect()
     }
 }
 
@@ -38,27 +57,36 @@ impl<Q: Deref<Target = Queue>, B: AsRef<[u8]>> Call for PutCall<Q, B> {
     }
 
     fn event(&self) -> &'static EventCount {
-        &self.queue.flow().not_full
+        // Whoever needs more than a place could be woken for one that somebody else could use.
+        if self.items.len() > 1 { &self.queue.flow().has_room } else { &self.queue.flow().not_full }
     }
 
     fn looks_ready(&self) -> bool {
-        self.queue.may_put()
+        self.queue.is_shut_down()
+            || self.queue.len().is_ok_and(|length| length + self.items.len() as u64 <= self.queue.maxsize())
     }
 
     fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
-        let (queue, item) = (&self.queue, self.item.as_ref());
-        if item.len() <= SMALL {
-            return queue.append(me, &Body::Small(item), self.mark, Patience::Latches);
-        }
-        let copy = match self.copy.take() {
-            Some(copy) => copy,
-            None => Payload::copy_of(queue.segment(), me, item, self.mark, 0)?,
+        // Before anything is locked, and once for all attempts.
+        let copies = match self.copies.take() {
+            Some(copies) => copies,
+            None => self.copy_large(me)?,
         };
-        let (block, length) = copy.place();
-        let result = queue.append(me, &Body::Large(block, length), self.mark, Patience::Latches)?;
+        let mut places = copies.iter().map(Payload::place);
+        let records: Vec<_> = self
+            .items
+            .iter()
+            .map(|(item, mark)| {
+                let large = (item.as_ref().len() > SMALL).then(|| places.next()).flatten();
+                let body =
+                    large.map_or(Body::Small(item.as_ref()), |(block, length)| Body::Large(block, length));
+                (body, *mark)
+            })
+            .collect();
+        let result = self.queue.append(me, &records, &mut self.chain, Patience::Latches)?;
         match result {
-            Some(Ok(())) => copy.give_away(),
-            _ => self.copy = Some(copy),
+            Some(Ok(())) => copies.into_iter().for_each(Payload::give_away),
+            _ => self.copies = Some(copies),
         }
         Ok(result)
     }

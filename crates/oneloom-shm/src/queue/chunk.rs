@@ -13,7 +13,8 @@ use crate::segment::{Plain, Segment};
 
 /// The sizes of chunks: each is twice as long as the one before, up to the longest.
 const FIRST: u64 = 8 << 10;
-const LONGEST: u64 = 64 << 10;
+/// See [`FIRST`].
+pub const LONGEST: u64 = 64 << 10;
 const RECORD: u64 = 8;
 const LARGE: u32 = 1 << 31;
 const LARGE_BODY: u64 = 16;
@@ -37,6 +38,7 @@ pub struct Start {
 // SAFETY: integers that are atomic, in a fixed layout.
 unsafe impl Plain for Start {}
 
+const TORN: Error = Error::Corrupt("an item that reaches behind its chunk's end");
 const DATA: u64 = size_of::<Start>() as u64;
 
 /// A place in a chunk.
@@ -68,7 +70,8 @@ pub enum Body<'a> {
 }
 
 impl Body<'_> {
-    fn size(&self) -> u64 {
+    /// How much of a chunk its record takes.
+    pub fn size(&self) -> u64 {
         RECORD
             + match self {
                 Self::Small(item) => (item.len() as u64).next_multiple_of(8),
@@ -120,6 +123,14 @@ impl Chunk {
         Ok(Self { start: block.content()?, block })
     }
 
+    /// Makes it part of a queue, and all large items in it, none of which was taken yet.
+    pub fn becomes_part_of(&self, queue: Reference) -> Result<(), Error> {
+        self.block.becomes_part_of(queue)?;
+        self.payloads(0, self.committed().offset)?
+            .into_iter()
+            .try_for_each(|block| block.becomes_part_of(queue))
+    }
+
     /// How many items were put before its first.
     pub fn begins_at(&self) -> u64 {
         self.start.begins_at.load(Ordering::Relaxed)
@@ -164,10 +175,10 @@ impl Chunk {
         end.store(&self.start.taken);
     }
 
-    /// Whether `body` fits behind what is committed.
-    pub fn has_room(&self, body: &Body<'_>) -> bool {
+    /// Whether records of that size together fit behind what is committed.
+    pub fn has_room(&self, size: u64) -> bool {
         let room = self.block.capacity().map_or(0, |capacity| capacity.saturating_sub(DATA));
-        u64::from(self.committed().offset) + body.size() <= room
+        u64::from(self.committed().offset) + size <= room
     }
 
     /// Writes a record at `start`, which is not committed yet; where it ends. There is room.
@@ -193,70 +204,134 @@ impl Chunk {
         Ok(Position { items: start.items.wrapping_add(1), offset: start.offset + body.size() as u32 })
     }
 
-    /// Reads the record at `start`, which is committed, a small item to the end of `buffer`; where it ends.
-    pub fn read(&self, start: Position, buffer: &mut Vec<u8>) -> Result<(Record, Position), Error> {
-        const TORN: Error = Error::Corrupt("an item that reaches behind its chunk's end");
-        let end = u64::from(self.committed().offset);
-        let at = u64::from(start.offset);
-        if at + RECORD > end {
-            return Err(TORN);
-        }
-        let place = self.block.bytes(DATA + end)?;
-        // SAFETY: within the block, committed, and not taken: nobody writes there.
-        let [length, mark] = unsafe { place.add((DATA + at) as usize).cast::<[u32; 2]>().read() };
-        let next = at + RECORD + u64::from(length).next_multiple_of(8);
-        if next > end {
-            return Err(TORN);
-        }
-        // SAFETY: as above; what follows ends within what is committed.
-        let body = unsafe {
-            std::slice::from_raw_parts(place.add((DATA + at + RECORD) as usize).as_ptr(), length as usize)
-        };
-        let position = Position { items: start.items.wrapping_add(1), offset: next as u32 };
-        if mark & LARGE == 0 {
-            if length as usize > SMALL {
-                return Err(TORN);
-            }
-            buffer.extend_from_slice(body);
-            return Ok((Record::Small(mark), position));
-        }
-        let number = |from: usize| {
-            let bytes = body.get(from..from + 8).and_then(|bytes| bytes.try_into().ok());
-            bytes.map(u64::from_ne_bytes).ok_or(TORN)
-        };
-        let block = Block::find(self.block.segment, Reference(number(0)?), Kind::Payload)?;
-        let length = number(8)?;
-        block.bytes(length)?;
-        Ok((Record::Large { block, length, mark: mark & !LARGE }, position))
+    /// The bytes of the records from `start` to `end`, which only the caller's side of the queue uses.
+    fn records(&self, start: u32, end: u32) -> Result<&[u8], Error> {
+        let length = end.checked_sub(start).ok_or(TORN)?;
+        let place = self.block.bytes(DATA + u64::from(end))?;
+        // SAFETY: within the block. The caller is inside the latch of those who may take these records, or write there.
+        Ok(unsafe {
+            std::slice::from_raw_parts(
+                place.add((DATA + u64::from(start)) as usize).as_ptr(),
+                length as usize,
+            )
+        })
     }
 
-    /// The block of the large item at `offset`, if that is before `end`.
-    pub fn payload_at(&self, offset: u32, end: Position) -> Option<Block> {
-        if offset >= end.offset {
+    /// Reads the record at `start`, which is committed, a small item to the end of `buffer`; where it ends.
+    #[inline]
+    pub fn read(&self, start: Position, buffer: &mut Vec<u8>) -> Result<(Record, Position), Error> {
+        let mut records = Records(self.records(start.offset, self.committed().offset)?);
+        let before = records.0.len();
+        let raw = records.next().ok_or(TORN)??;
+        let read = (before - records.0.len()) as u32;
+        let position = Position { items: start.items.wrapping_add(1), offset: start.offset + read };
+        let record = match raw {
+            Raw::Small { bytes, mark } => {
+                buffer.extend_from_slice(bytes);
+                Record::Small(mark)
+            }
+            Raw::Large { reference, length, mark } => {
+                let block = find_payload(self.block.segment, reference, length)?;
+                Record::Large { block, length, mark }
+            }
+        };
+        Ok((record, position))
+    }
+
+    /// Copies up to `most` records from `start` on to the end of `buffer`; where the last ends.
+    pub fn copy(&self, start: Position, most: u32, buffer: &mut Vec<u8>) -> Result<Position, Error> {
+        let committed = self.committed();
+        let all = self.records(start.offset, committed.offset)?;
+        let mut end = committed;
+        if committed.items.wrapping_sub(start.items) > most {
+            let mut records = Records(all);
+            for record in records.by_ref().take(most as usize) {
+                record?;
+            }
+            let read = (all.len() - records.0.len()) as u32;
+            end = Position { items: start.items.wrapping_add(most), offset: start.offset + read };
+        }
+        buffer.extend_from_slice(&all[..(end.offset - start.offset) as usize]);
+        Ok(end)
+    }
+
+    /// The blocks of the large items from `start` to `end`, but for those that are gone.
+    pub fn payloads(&self, start: u32, end: u32) -> Result<Vec<Block>, Error> {
+        let large = |record| match record {
+            Ok(Raw::Large { reference, length, .. }) => {
+                find_payload(self.block.segment, reference, length).ok()
+            }
+            _ => None,
+        };
+        Ok(Records(self.records(start, end)?).filter_map(large).collect())
+    }
+}
+
+/// A large item's block, which is as long as its record says.
+pub fn find_payload(segment: &'static Segment, reference: Reference, length: u64) -> Result<Block, Error> {
+    let block = Block::find(segment, reference, Kind::Payload)?;
+    block.bytes(length)?;
+    Ok(block)
+}
+
+/// A record as it stands in a chunk.
+pub enum Raw<'a> {
+    /// The item itself.
+    Small {
+        /// The item.
+        bytes: &'a [u8],
+        /// Its mark.
+        mark: u32,
+    },
+    /// Where the item stands.
+    Large {
+        /// Its block.
+        reference: Reference,
+        /// How much of it.
+        length: u64,
+        /// Its mark.
+        mark: u32,
+    },
+}
+
+/// The records that bytes are.
+pub struct Records<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Raw<'a>, Error>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
             return None;
         }
-        match self.read(Position { items: 0, offset }, &mut Vec::new()) {
-            Ok((Record::Large { block, .. }, _)) => Some(block),
-            // It was given back already, by somebody who died over this.
-            _ => None,
+        let record = split(&mut self.0);
+        if record.is_none() {
+            self.0 = &[];
         }
+        Some(record.ok_or(TORN))
     }
+}
 
-    /// The blocks of all large items that were not taken.
-    pub fn payloads(&self) -> Result<Vec<Block>, Error> {
-        let (mut position, end) = (self.taken(), self.committed());
-        let mut found = Vec::new();
-        let mut buffer = Vec::new();
-        while position.offset < end.offset {
-            let (record, next) = self.read(position, &mut buffer)?;
-            if let Record::Large { block, .. } = record {
-                found.push(block);
-            }
-            position = next;
-            buffer.clear();
-        }
-        Ok(found)
+/// The first record of `bytes`, which go on behind it.
+#[inline]
+fn split<'a>(bytes: &mut &'a [u8]) -> Option<Raw<'a>> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (mark, rest) = rest.split_first_chunk()?;
+    let (length, mark) = (u32::from_ne_bytes(*length) as usize, u32::from_ne_bytes(*mark));
+    let (body, rest) = rest.split_at_checked(length.next_multiple_of(8))?;
+    let body = &body[..length];
+    *bytes = rest;
+    if mark & LARGE == 0 {
+        return (length <= SMALL).then_some(Raw::Small { bytes: body, mark });
     }
+    let (reference, rest) = body.split_first_chunk()?;
+    let (length, _) = rest.split_first_chunk()?;
+    Some(Raw::Large {
+        reference: Reference(u64::from_ne_bytes(*reference)),
+        length: u64::from_ne_bytes(*length),
+        mark: mark & !LARGE,
+    })
 }
 
 #[cfg(test)]

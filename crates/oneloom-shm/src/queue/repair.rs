@@ -20,16 +20,18 @@ pub(super) fn enter_tail(
     let inside = content.tail.latch.enter_with(patience, queue.segment, me);
     if inside.as_ref().is_some_and(|inside| inside.entry == Entry::Inherited) {
         let mut last = Chunk::find(queue.segment, Reference(content.tail.chunk.load(Ordering::Acquire)))?;
-        if let Some(writing) = content.tail.writing.load(Ordering::Acquire).checked_sub(1) {
-            if let Some(payload) = last.payload_at(writing, last.committed()) {
-                payload.becomes_part_of(queue.reference)?;
+        let writing = content.tail.writing.load(Ordering::Acquire);
+        if let Some(start) = (writing as u32).checked_sub(1) {
+            // Large items of this queue that were not put after all.
+            if last.committed().offset <= start {
+                give_back(last.payloads(start, (writing >> 32) as u32)?, queue.reference, me)?;
             }
             step::at(Step::TailRepaired);
             content.tail.writing.store(0, Ordering::Release);
         }
         while last.next() != Reference::NONE {
             last = Chunk::find(queue.segment, last.next())?;
-            last.block.becomes_part_of(queue.reference)?;
+            last.becomes_part_of(queue.reference)?;
         }
         content.tail.chunk.store(last.block.reference.0, Ordering::Release);
     }
@@ -48,16 +50,22 @@ pub(super) fn enter_head(
         first.block.becomes_part_of(queue.reference)?;
         content.head.seen_end.store(0, Ordering::Relaxed);
         if let Some(taking) = content.head.taking.load(Ordering::Acquire).checked_sub(1) {
-            let named = first.payload_at(taking, first.taken());
-            if let Some(payload) = named.filter(|payload| payload.is_part_of(queue.reference)) {
-                payload.belongs_to(me)?;
-                payload.free(me)?;
-            }
+            // Large items that were taken by nobody who lives.
+            give_back(first.payloads(taking, first.taken().offset.max(taking))?, queue.reference, me)?;
             step::at(Step::HeadRepaired);
             content.head.taking.store(0, Ordering::Release);
         }
     }
     Ok(inside)
+}
+
+/// Gives back those blocks that are still part of a queue.
+fn give_back(blocks: Vec<Block>, queue: Reference, me: Tag) -> Result<(), Error> {
+    for block in blocks.into_iter().filter(|block| block.is_part_of(queue)) {
+        block.belongs_to(me)?;
+        block.free(me)?;
+    }
+    Ok(())
 }
 
 /// Repairs what the dead were changing, if any were: passes both latches.

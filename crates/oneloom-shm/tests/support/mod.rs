@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use oneloom_shm::flow::{AnyQueue, GetCall, ShutDown};
 use oneloom_shm::payload::Item;
-use oneloom_shm::queue::{PutCall, Queue};
+use oneloom_shm::queue::{GetManyCall, Part, PutCall, Queue};
 use oneloom_shm::wait::{Stop, block};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::Deadlock;
@@ -116,6 +116,45 @@ pub fn put_within(queue: &Queue, item: &[u8], deadline: Deadline) -> Result<Resu
         Some(ended) => Ok(ended),
         None => block(&mut PutCall::new(queue, item, MARK), deadline, &mut Plainly),
     }
+}
+
+pub fn put_many_within(
+    queue: &Queue,
+    items: &[Vec<u8>],
+    deadline: Deadline,
+) -> Result<Result<(), ShutDown>, Stop> {
+    let items = items.iter().map(|item| (item, MARK)).collect();
+    block(&mut PutCall::many(queue, items), deadline, &mut Plainly)
+}
+
+pub fn put_many(queue: &Queue, items: &[Vec<u8>]) {
+    put_many_within(queue, items, soon()).expect("put in time").expect("not shut down");
+}
+
+pub fn get_many_within(
+    queue: &Queue,
+    most: u64,
+    deadline: Deadline,
+) -> Result<Result<Vec<Vec<u8>>, ShutDown>, Stop> {
+    let got = block(&mut GetManyCall { queue, most }, deadline, &mut Plainly)?;
+    Ok(got.map(|batch| {
+        let items: Vec<_> = batch
+            .parts()
+            .map(|part| match part {
+                Part::Small { bytes, mark } => {
+                    assert_eq!(mark, MARK);
+                    bytes.to_vec()
+                }
+                Part::Large(payload) => payload.bytes().expect("a sound segment").to_vec(),
+            })
+            .collect();
+        assert_eq!(items.len(), batch.len());
+        items
+    }))
+}
+
+pub fn get_many(queue: &Queue, most: u64) -> Vec<Vec<u8>> {
+    get_many_within(queue, most, soon()).expect("got in time").expect("not shut down")
 }
 
 pub fn get(queue: &Queue) -> Vec<u8> {
