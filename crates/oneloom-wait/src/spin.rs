@@ -74,27 +74,28 @@ mod adaptive {
         let mut yields = 0;
         let found = loop {
             yield_now();
-            if ready() {
-                break true;
-            }
-            yields += 1;
+            let found = ready();
             let now = Instant::now();
             if now - round > HOG {
+                // Even if it was found meanwhile: asleep, this thread would have had its turn sooner.
                 state.stand_back();
-                break false;
+                break found;
+            }
+            if found {
+                // The very first yield brought it: who was waited for needed this core, and every pause kept it away.
+                state.pauses = if yields == 0 { FEW_PAUSES } else { PAUSES };
+                state.budget = ((now - started) * 3).clamp(MINIMUM, MAXIMUM);
+                state.last_stand_back = 0;
+                break true;
             }
             if now - started >= budget {
+                state.pauses = PAUSES;
                 state.budget = (state.budget / 2).max(MINIMUM);
                 break false;
             }
+            yields += 1;
             round = now;
         };
-        // The very first yield brought it: who was waited for needed this core, and every pause kept it away.
-        state.pauses = if found && yields == 0 { FEW_PAUSES } else { PAUSES };
-        if found {
-            state.budget = (started.elapsed() * 3).clamp(MINIMUM, MAXIMUM);
-            state.last_stand_back = 0;
-        }
         STATE.set(state);
         found
     }
@@ -118,5 +119,35 @@ mod adaptive {
             self.last_stand_back = next;
             self.standing_back = next;
         }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle, miri))))]
+mod tests {
+    use std::time::Duration;
+
+    use super::until;
+
+    #[test]
+    fn who_found_it_only_after_another_had_the_core_for_long_stands_back() {
+        // A thread of its own has never spun before.
+        let run = || {
+            let mut looks = 0;
+            let found = until(|| {
+                looks += 1;
+                let yielded = looks > 32;
+                if yielded {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                yielded
+            });
+            let mut looks_in_vain = 0;
+            until(|| {
+                looks_in_vain += 1;
+                false
+            });
+            (found, looks_in_vain)
+        };
+        assert_eq!(std::thread::spawn(run).join().expect("no panic"), (true, 32), "pauses, and no yield");
     }
 }
