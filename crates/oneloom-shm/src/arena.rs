@@ -331,6 +331,15 @@ fn is_gone(segment: &'static Segment, object: Reference) -> bool {
     [Kind::Queue, Kind::Mutex].iter().all(|kind| Block::find(segment, object, *kind).is_err())
 }
 
+/// The kinds of the blocks in use, and whether each belongs to a process rather than to an object: for tests.
+pub fn census(segment: &Segment) -> Vec<(u32, bool)> {
+    let in_use = |(_, block): (u64, &BlockHeader)| {
+        let owner = block.owner.load(Ordering::Relaxed);
+        (owner != 0).then(|| (block.kind.load(Ordering::Relaxed) >> 16, owner & PROCESS != 0))
+    };
+    blocks(segment).filter_map(in_use).collect()
+}
+
 /// How many bytes blocks have taken so far, and how many of those are in use: for tests and statistics.
 pub fn usage(segment: &Segment) -> (u64, u64) {
     let sizes = |(_, block): (u64, &BlockHeader)| {

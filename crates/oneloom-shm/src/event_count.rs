@@ -19,7 +19,6 @@ use oneloom_wait::atomic::{AtomicU64, Ordering, fence};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::word::{Scope, Woken, Word};
 
-#[cfg(not(any(loom, shuttle)))]
 use crate::step::{self, Step};
 
 const THREADS: u32 = 1;
@@ -109,7 +108,6 @@ impl EventCount {
                 Err(now) => seen = now,
             }
         };
-        #[cfg(not(any(loom, shuttle)))]
         step::at(Step::WordBumped);
         if seen & THREADS != 0 && self.word.handle().wake(count, Scope::Shared) == 0 {
             let cleared = next.wrapping_add(STEP) & !THREADS;
@@ -121,7 +119,6 @@ impl EventCount {
         }
         if seen & TASKS != 0 {
             let mask = self.mask.swap(0, Ordering::SeqCst);
-            #[cfg(not(any(loom, shuttle)))]
             step::at(Step::MaskTaken);
             ring(mask);
         }

@@ -133,7 +133,14 @@ impl<T: Shared> Object<T> {
     /// # Errors
     /// If this process does not know the family, or the object is gone or of another kind.
     pub fn open(handle: Handle) -> Result<Self, Error> {
-        let segment = family::of(handle.family).ok_or(Error::Foreign)?;
+        Self::open_in(family::of(handle.family).ok_or(Error::Foreign)?, handle)
+    }
+
+    /// The object that a handle names in a segment of its family.
+    ///
+    /// # Errors
+    /// As for [`Object::open`].
+    pub fn open_in(segment: &'static Segment, handle: Handle) -> Result<Self, Error> {
         if handle.kind != T::KIND as u32 {
             return Err(Error::Kind);
         }

@@ -7,7 +7,7 @@
 //! - [`step`]: the points at which tests kill a process.
 //! - [`layout`]: the map of the segment's bytes, told in `LAYOUT.md`.
 //! - [`segment`], [`family`]: the memory itself, and which segments this process knows.
-//! - [`member`]: processes as records with generations, and whether one is alive.
+//! - [`process`], [`member`]: what the system knows of processes; processes as records with generations.
 //! - [`latch`]: the short internal lock that survives its holder.
 //! - [`arena`]: blocks of memory, and what becomes of those whose owner died.
 //! - [`event_count`]: a word to sleep on, for threads and tasks of all processes.
@@ -16,38 +16,40 @@
 //! - [`handle`]: how an object is named across processes.
 //! - [`mutex`], [`event`], [`queue`]: what users use.
 //!
-//! Under a model checker there is the event count alone: all else needs a kernel.
+//! In shuttle's models a segment stands on the heap, and processes are threads that [`process`] kills; in loom's there is
+//! the event count alone.
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod arena;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod error;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod event;
 pub mod event_count;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod family;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod flow;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod handle;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod latch;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod layout;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod member;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod monitor;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod mutex;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod payload;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
+pub mod process;
+#[cfg(not(loom))]
 pub mod queue;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod segment;
-#[cfg(not(any(loom, shuttle)))]
 pub mod step;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod wait;

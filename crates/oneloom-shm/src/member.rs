@@ -1,19 +1,15 @@
 //! Processes as records with generations, and whether one is alive.
 //!
-//! A process is alive while its pidfd says so and it started when its record says: a pid can be used again, and a
-//! zombie is dead. Age never counts.
-
-use std::time::Duration;
+//! A process is alive while the system says so and it started when its record says: a pid can be used again. Age never
+//! counts.
 
 use oneloom_wait::atomic::Ordering;
 use oneloom_wait::fork;
 use oneloom_wait::word::Scope;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::Error;
 use crate::layout::{PROCESSES, Record};
+use crate::process::{self, Life};
 use crate::segment::Segment;
 use crate::step::{self, Step};
 
@@ -66,10 +62,10 @@ impl Segment {
 
     #[cold]
     fn join(&self, known: u64, generation: u32) -> Result<Tag, Error> {
-        if self.header().namespace.load(Ordering::Relaxed) != pid_namespace() {
+        if self.header().namespace.load(Ordering::Relaxed) != process::namespace() {
             return Err(Error::Namespace);
         }
-        let pid = std::process::id();
+        let pid = process::id();
         let tag = self.claim(pid).or_else(|| {
             self.find_dead();
             self.claim(pid)
@@ -98,7 +94,7 @@ impl Segment {
             record.identity.compare_exchange(identity, claimed, Ordering::SeqCst, Ordering::Relaxed).ok()?;
             step::at(Step::RecordClaimed);
             record.listening.store(0, Ordering::Relaxed);
-            record.started.store(started(pid).unwrap_or(0), Ordering::Release);
+            record.started.store(process::started(pid).unwrap_or(0), Ordering::Release);
             step::at(Step::RecordWritten);
             Some(Tag::of(slot, claimed))
         })
@@ -116,8 +112,8 @@ impl Segment {
     pub fn is_dead(&self, tag: Tag) -> bool {
         let Some(record) = self.record_of(tag) else { return true };
         let pid = pid_of(record.identity.load(Ordering::SeqCst));
-        pid != std::process::id()
-            && matches!(examine(pid, record.started.load(Ordering::Acquire)), Life::Dead)
+        pid != process::id()
+            && matches!(process::examine(pid, record.started.load(Ordering::Acquire)), Life::Dead)
     }
 
     /// The process id behind `tag`, 0 if it is not known any more.
@@ -169,46 +165,4 @@ impl Segment {
             }
         }
     }
-}
-
-/// What can be said about a process.
-pub enum Life {
-    /// It is no more, or only a zombie, or the pid is another's.
-    Dead,
-    /// It lives, and this becomes readable when it has ended.
-    Watched(OwnedFd),
-    /// It seems to live, but can't be watched.
-    Alive,
-}
-
-/// Looks at the process `pid` that started at `start` (0: not known).
-pub fn examine(pid: u32, start: u64) -> Life {
-    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Life::Dead };
-    match pidfd_open(id, PidfdFlags::empty()) {
-        Err(rustix::io::Errno::SRCH) => Life::Dead,
-        Err(_) => match rustix::process::test_kill_process(id) {
-            Err(rustix::io::Errno::SRCH) => Life::Dead,
-            _ => Life::Alive,
-        },
-        Ok(descriptor) => {
-            let now = Timespec::try_from(Duration::ZERO).ok();
-            let ended = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], now.as_ref());
-            // Read after the descriptor was opened: then it is about the same process.
-            let other = start != 0 && started(pid).is_some_and(|actual| actual != start);
-            if matches!(ended, Ok(1..)) || other { Life::Dead } else { Life::Watched(descriptor) }
-        }
-    }
-}
-
-/// When a process started, in clock ticks since boot.
-fn started(pid: u32) -> Option<u64> {
-    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, in brackets, may hold anything; the 22nd is looked for.
-    line.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// The number of the PID namespace.
-pub fn pid_namespace() -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self/ns/pid").map_or(0, |data| data.ino())
 }

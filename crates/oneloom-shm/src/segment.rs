@@ -13,7 +13,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::error::Error;
 use crate::layout::{BLOCKS_AT, Header, MAGIC, PROCESSES, RECORDS_AT, Record, VERSION};
-use crate::member::pid_namespace;
+use crate::process;
 use crate::step::{self, Step};
 
 /// How much address space to reserve: as much as there is to be had.
@@ -107,6 +107,20 @@ impl Segment {
         Ok(Self::over(base, reserved, Some(descriptor)))
     }
 
+    /// The same memory as another process of a model sees it.
+    #[cfg(shuttle)]
+    pub(crate) fn seen_by_another(&self) -> &'static Self {
+        Self::over(self.base, self.reserved, None)
+    }
+
+    /// Makes a segment on the heap a new one, for the next run of a model. Nobody uses it any more.
+    #[cfg(shuttle)]
+    pub(crate) fn renew(&self) -> Result<(), Error> {
+        // SAFETY: the whole of the memory, which `on_heap` has allocated; zeros are a valid value of everything there.
+        unsafe { self.base.write_bytes(0, self.reserved as usize) };
+        self.format(0)
+    }
+
     fn over(base: NonNull<u8>, reserved: u64, descriptor: Option<OwnedFd>) -> &'static Self {
         let (me, monitored) = (AtomicU64::new(0), AtomicU32::new(0));
         Box::leak(Box::new(Self { base, reserved, descriptor, me, monitored }))
@@ -120,7 +134,7 @@ impl Segment {
         header.version.store(VERSION, Ordering::Relaxed);
         header.blocks.store(BLOCKS_AT as u32, Ordering::Relaxed);
         header.family.store(u64::from_ne_bytes(family).max(1), Ordering::Relaxed);
-        header.namespace.store(pid_namespace(), Ordering::Relaxed);
+        header.namespace.store(process::namespace(), Ordering::Relaxed);
         header.limit.store(limit, Ordering::Relaxed);
         let all = if self.descriptor.is_some() { BLOCKS_AT } else { self.reserved };
         header.size.store(all, Ordering::Relaxed);
@@ -230,7 +244,7 @@ fn refusal(header: &Header, size: u64) -> Option<Error> {
     if told > size || !(BLOCKS_AT..=told).contains(&top) {
         return Some(Error::Segment(format!("it tells of {told} bytes and has {size}")));
     }
-    (header.namespace.load(Ordering::Relaxed) != pid_namespace()).then_some(Error::Namespace)
+    (header.namespace.load(Ordering::Relaxed) != process::namespace()).then_some(Error::Namespace)
 }
 
 fn map(descriptor: &OwnedFd) -> Result<(NonNull<u8>, u64), Error> {

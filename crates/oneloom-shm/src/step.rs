@@ -1,9 +1,7 @@
 //! The points at which tests kill a process: one after every step of every shared protocol.
 //!
 //! Whoever passes a point reads one word of its own process, and goes on. The binary that is tested is the one that is
-//! shipped.
-
-use oneloom_wait::atomic::{AtomicU32, Ordering};
+//! shipped. In a model it is the model that chooses who dies where.
 
 macro_rules! steps {
     ($($step:ident),* $(,)?) => {
@@ -30,28 +28,44 @@ steps! {
     FlagRaised, FlagTold, WordBumped, MaskTaken,
 }
 
-/// The step that kills, and how many times it is still to be passed unharmed.
-static ARMED: AtomicU32 = AtomicU32::new(Step::None as u32);
-static PASSES: AtomicU32 = AtomicU32::new(0);
+#[cfg(shuttle)]
+pub use crate::process::modelled::at;
 
-/// Passes a point.
-#[inline(always)]
-pub fn at(step: Step) {
-    if ARMED.load(Ordering::Relaxed) == step as u32 {
-        armed();
+#[cfg(not(any(loom, shuttle)))]
+pub use armed::{at, kill_at};
+
+/// In loom's models nobody dies.
+#[cfg(loom)]
+pub fn at(_step: Step) {}
+
+#[cfg(not(any(loom, shuttle)))]
+mod armed {
+    use super::Step;
+    use oneloom_wait::atomic::{AtomicU32, Ordering};
+
+    /// The step that kills, and how many times it is still to be passed unharmed.
+    static ARMED: AtomicU32 = AtomicU32::new(Step::None as u32);
+    static PASSES: AtomicU32 = AtomicU32::new(0);
+
+    /// Passes a point.
+    #[inline(always)]
+    pub fn at(step: Step) {
+        if ARMED.load(Ordering::Relaxed) == step as u32 {
+            armed();
+        }
     }
-}
 
-#[cold]
-fn armed() {
-    if PASSES.fetch_sub(1, Ordering::Relaxed) == 0 {
-        // SAFETY: a signal to oneself, which ends this process before the call returns.
-        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    #[cold]
+    fn armed() {
+        if PASSES.fetch_sub(1, Ordering::Relaxed) == 0 {
+            // SAFETY: a signal to oneself, which ends this process before the call returns.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        }
     }
-}
 
-/// For tests: kills this process with SIGKILL when it passes `step` after `passes` times unharmed.
-pub fn kill_at(step: Step, passes: u32) {
-    PASSES.store(passes, Ordering::Relaxed);
-    ARMED.store(step as u32, Ordering::Relaxed);
+    /// For tests: kills this process with SIGKILL when it passes `step` after `passes` times unharmed.
+    pub fn kill_at(step: Step, passes: u32) {
+        PASSES.store(passes, Ordering::Relaxed);
+        ARMED.store(step as u32, Ordering::Relaxed);
+    }
 }

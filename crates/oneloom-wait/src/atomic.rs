@@ -1,7 +1,7 @@
 //! Where every atomic of the workspace comes from, so that loom or shuttle can replace them all.
 //!
-//! Code outside this module never names `std::sync::atomic`. `--cfg loom` and `--cfg shuttle` choose a
-//! model checker's types; `--cfg oneloom_tsan` keeps the standard ones but turns fences into
+//! Code outside this module never names `std::sync::atomic`. `--cfg loom` chooses that model checker's types, `--cfg
+//! shuttle` those of [`interleaved`]; `--cfg oneloom_tsan` keeps the standard ones but turns fences into
 //! read-modify-writes, because ThreadSanitizer does not model fences.
 
 #[cfg(loom)]
@@ -16,13 +16,12 @@ pub use loom::{
 };
 
 #[cfg(shuttle)]
-pub use shuttle::{
-    hint::spin_loop,
-    sync::{
-        Arc, Condvar as ModelCondvar, Mutex as ModelMutex,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
-    },
-    thread::yield_now,
+pub mod interleaved;
+#[cfg(shuttle)]
+pub use {
+    interleaved::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence},
+    shuttle::{hint::spin_loop, sync::Arc, thread::yield_now},
+    std::sync::atomic::Ordering,
 };
 
 #[cfg(not(any(loom, shuttle)))]
@@ -38,6 +37,8 @@ pub use std::{
 /// For what belongs to the process and outlives every model: always the standard library's, and made at compile
 /// time.
 pub(crate) mod of_the_process {
+    #[cfg(shuttle)]
+    pub use std::sync::atomic::{AtomicBool, AtomicUsize};
     pub use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 }
 

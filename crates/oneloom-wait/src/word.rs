@@ -4,7 +4,8 @@
 //! falling asleep; so a waker that first changes the word and then wakes can't be missed. Every return
 //! may be spurious: callers look at the word again.
 //!
-//! Under a model checker the futex is emulated with a mutex and a condition variable, and a wait with a
+//! Under a model checker the futex is emulated: in loom with a mutex and a condition variable that each word brings, in
+//! shuttle with a table of who sleeps at which address, so that a word is four bytes there, too. A wait with a
 //! deadline never sleeps: it lets others run and then times out, so that the checker explores both orders.
 
 use std::ops::Deref;
@@ -35,7 +36,7 @@ pub enum Woken {
 /// A 32-bit atomic with a place to sleep.
 pub struct Word {
     value: AtomicU32,
-    #[cfg(any(loom, shuttle))]
+    #[cfg(loom)]
     sleepers: crate::atomic::Arc<emulated::Sleepers>,
 }
 
@@ -54,7 +55,7 @@ impl Word {
         pub fn new(value: u32) -> Self {
             Self {
                 value: AtomicU32::new(value),
-                #[cfg(any(loom, shuttle))]
+                #[cfg(loom)]
                 sleepers: Default::default(),
             }
         }
@@ -65,9 +66,9 @@ impl Word {
     #[inline]
     pub fn handle(&self) -> Handle {
         Handle {
-            #[cfg(not(any(loom, shuttle)))]
+            #[cfg(not(loom))]
             address: std::ptr::from_ref(&self.value),
-            #[cfg(any(loom, shuttle))]
+            #[cfg(loom)]
             sleepers: self.sleepers.clone(),
         }
     }
@@ -126,23 +127,23 @@ mod native {
 /// Wakes the sleepers of one [`Word`], by address.
 #[derive(Clone)]
 pub struct Handle {
-    #[cfg(not(any(loom, shuttle)))]
+    #[cfg(not(loom))]
     address: *const AtomicU32,
-    #[cfg(any(loom, shuttle))]
+    #[cfg(loom)]
     sleepers: crate::atomic::Arc<emulated::Sleepers>,
 }
 
-// SAFETY: the address is only ever handed to the kernel as a key.
-#[cfg(not(any(loom, shuttle)))]
+// SAFETY: the address is only ever used as a key, by the kernel or by a model.
+#[cfg(not(loom))]
 unsafe impl Send for Handle {}
 // SAFETY: as for Send; a handle has no state of its own.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 unsafe impl Sync for Handle {}
 
-#[cfg(any(loom, shuttle))]
+#[cfg(loom)]
 mod emulated {
-    use super::{Deadline, Handle, Scope, Woken, Word};
-    use crate::atomic::{ModelCondvar, ModelMutex, Ordering, yield_now};
+    use super::{Deadline, Handle, Scope, Woken, Word, pass_time};
+    use crate::atomic::{ModelCondvar, ModelMutex, Ordering};
 
     #[derive(Default)]
     pub struct Sleepers {
@@ -155,12 +156,7 @@ mod emulated {
         /// Sleeps while the word holds `expected`; with a deadline, only lets others run.
         pub fn wait(&self, expected: u32, deadline: Deadline, _scope: Scope) -> Woken {
             if deadline.is_timed() {
-                yield_now();
-                return if self.value.load(Ordering::Relaxed) == expected {
-                    Woken::TimedOut
-                } else {
-                    Woken::Look
-                };
+                return pass_time(self, expected);
             }
             let mut asleep = self.sleepers.lock.lock().unwrap();
             if self.value.load(Ordering::Relaxed) == expected {
@@ -185,4 +181,71 @@ mod emulated {
             woken
         }
     }
+}
+
+#[cfg(shuttle)]
+mod emulated {
+    use std::cell::RefCell;
+
+    use super::{Deadline, Handle, Scope, Woken, Word, pass_time};
+    use crate::atomic::interleaved::point;
+    use crate::atomic::{AtomicU32, Ordering};
+    use shuttle::thread::{Thread, ThreadId, current, park};
+
+    thread_local! {
+        // All threads of a model run on one thread of the system. Nobody sleeps any more when a model ends well.
+        static SLEEPERS: RefCell<Vec<(*const AtomicU32, Thread)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn sleeps(address: *const AtomicU32, id: ThreadId) -> bool {
+        SLEEPERS.with_borrow(|all| all.iter().any(|(at, thread)| *at == address && thread.id() == id))
+    }
+
+    impl Word {
+        /// Sleeps while the word holds `expected`; with a deadline, only lets others run.
+        pub fn wait(&self, expected: u32, deadline: Deadline, _scope: Scope) -> Woken {
+            if deadline.is_timed() {
+                return pass_time(self, expected);
+            }
+            // Nobody comes in between the look and the falling asleep, as in the kernel.
+            if self.value.load(Ordering::Relaxed) == expected {
+                let (address, me) = (self.handle().address, current());
+                let id = me.id();
+                SLEEPERS.with_borrow_mut(|all| all.push((address, me)));
+                while sleeps(address, id) {
+                    park();
+                }
+            }
+            Woken::Look
+        }
+    }
+
+    impl Handle {
+        /// Wakes up to `count` threads that sleep on the word, the first to fall asleep first; how many there were.
+        pub fn wake(&self, count: u32, _scope: Scope) -> u32 {
+            if !point() {
+                return 0;
+            }
+            let mut woken = Vec::new();
+            SLEEPERS.with_borrow_mut(|all| {
+                all.retain(|(address, thread)| {
+                    let wakes = *address == self.address && woken.len() < count as usize;
+                    if wakes {
+                        woken.push(thread.clone());
+                    }
+                    !wakes
+                });
+            });
+            woken.iter().for_each(Thread::unpark);
+            woken.len() as u32
+        }
+    }
+}
+
+/// A wait with a deadline, in a model: others may run meanwhile.
+#[cfg(any(loom, shuttle))]
+fn pass_time(word: &Word, expected: u32) -> Woken {
+    crate::atomic::yield_now();
+    let unchanged = word.value.load(crate::atomic::Ordering::Relaxed) == expected;
+    if unchanged { Woken::TimedOut } else { Woken::Look }
 }

@@ -180,7 +180,7 @@ pub fn try_get(queue: &Queue) -> Option<Vec<u8>> {
     }
 }
 
-fn bytes_of(item: Item) -> Vec<u8> {
+pub fn bytes_of(item: Item) -> Vec<u8> {
     let (bytes, mark) = match item {
         Item::Small { bytes, mark } => (bytes, mark),
         Item::Large(payload) => (payload.bytes().expect("a sound segment").to_vec(), payload.mark),

@@ -1,0 +1,256 @@
+//! Processes that die at any step, in random interleavings: four of them, one of which dies, in a model that chooses where
+//! each goes on.
+//!
+//! Each test prints its seed; `ONELOOM_SEED` repeats it, and `ONELOOM_STRESS` runs that many times more.
+
+#![cfg(shuttle)]
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex as StdMutex};
+
+use oneloom_shm::arena;
+use oneloom_shm::flow::{AnyQueue, GetCall, ShutDown};
+use oneloom_shm::handle::{Handle, Object};
+use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
+use oneloom_shm::process::modelled::{begin, deaths_at, killed_at, start};
+use oneloom_shm::queue::{PutCall, Queue};
+use oneloom_shm::segment::Segment;
+use oneloom_shm::step::Step;
+use oneloom_shm::wait::{Call, block};
+use oneloom_wait::clock::Deadline;
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, Runner};
+use support::{Plainly, bytes_of, item, number_of, stress};
+
+/// The memory of a model's segment.
+const BYTES: u64 = 512 << 10;
+
+/// Runs a scenario in random interleavings, and in ones with few but unlucky switches; then looks whether a process has
+/// died at each of the `steps`.
+fn explore(usual: u64, steps: &[Step], scenario: impl Fn() + Send + Sync + Clone + 'static) {
+    let seed = seed();
+    let rounds = (usual * stress()) as usize;
+    let mut config = Config::new();
+    config.stack_size = 1 << 16;
+    Runner::new(RandomScheduler::new_from_seed(seed, rounds), config.clone()).run(scenario.clone());
+    Runner::new(PctScheduler::new_from_seed(seed, 3, rounds), config).run(scenario);
+    let never: Vec<_> = steps.iter().filter(|step| deaths_at(**step) == 0).collect();
+    assert!(never.is_empty(), "nobody has died at {never:?}");
+}
+
+/// Where random choices start: from `ONELOOM_SEED`, or from the clock. Printed in either case.
+fn seed() -> u64 {
+    let given = std::env::var("ONELOOM_SEED").ok().and_then(|text| text.parse().ok());
+    let seed =
+        given.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_nanos() as u64));
+    println!("ONELOOM_SEED={seed}");
+    seed
+}
+
+/// After how many steps a process is to die, so that any of about `most` is as likely.
+fn some_time(most: u32) -> Option<u32> {
+    Some(thread_rng().gen_range(0..most))
+}
+
+fn wait<C: Call>(mut call: C) -> C::Output {
+    block(&mut call, Deadline::Never, &mut Plainly).expect("a sound segment")
+}
+
+/// The lists that outlive a process: what it had begun to put, what it had put, what it had got.
+#[derive(Clone, Default)]
+struct Ledger(Arc<StdMutex<[Vec<u64>; 3]>>);
+
+const BEGUN: usize = 0;
+const PUT: usize = 1;
+const GOT: usize = 2;
+
+impl Ledger {
+    fn note(&self, list: usize, number: u64) {
+        self.0.lock().expect("nobody dies here")[list].push(number);
+    }
+
+    fn read(&self, list: usize) -> Vec<u64> {
+        self.0.lock().expect("nobody dies here")[list].clone()
+    }
+}
+
+fn queue_in(segment: &'static Segment, handle: Handle) -> Queue {
+    Queue::from_object(Object::open_in(segment, handle).expect("an object"))
+}
+
+fn send(queue: &Queue, ledger: &Ledger, numbers: impl Iterator<Item = u64>) {
+    for number in numbers {
+        ledger.note(BEGUN, number);
+        // As users do it: at once where that goes.
+        let bytes = item(number);
+        let done = queue.try_put(&bytes, 7).expect("a sound segment");
+        assert_eq!(done.unwrap_or_else(|| wait(PutCall::new(queue, &bytes, 7))), Ok(()));
+        ledger.note(PUT, number);
+    }
+}
+
+fn receive(queue: &Queue, ledger: &Ledger) -> bool {
+    let mut buffer = Vec::new();
+    let got = queue.try_get(&mut buffer).expect("a sound segment");
+    match got.unwrap_or_else(|| wait(GetCall { queue, buffer })) {
+        Ok(got) => ledger.note(GOT, number_of(&bytes_of(got))),
+        Err(ShutDown) => return false,
+    }
+    true
+}
+
+/// Everything that was put came out once, but for one item that a receiver may have died with.
+fn check(ledger: &Ledger, receivers_killed: usize) {
+    let got = ledger.read(GOT);
+    let once: HashSet<_> = got.iter().collect();
+    assert_eq!(once.len(), got.len(), "an item came twice: {got:?}");
+    let begun = ledger.read(BEGUN);
+    assert!(got.iter().all(|number| begun.contains(number)), "an item that nobody has put: {got:?}");
+    let lost: Vec<_> = ledger.read(PUT).into_iter().filter(|number| !once.contains(number)).collect();
+    assert!(lost.len() <= receivers_killed, "lost {lost:?}, {receivers_killed} receivers killed");
+}
+
+/// After a sweep nothing belongs to a process, and no item is left.
+fn check_memory(segment: &'static Segment) {
+    arena::sweep(segment, segment.me().expect("a member")).expect("a sound segment");
+    let census = arena::census(segment);
+    let sound =
+        census.iter().all(|(kind, of_a_process)| !of_a_process && *kind != arena::Kind::Payload as u32);
+    assert!(sound, "{census:?}, killed at {:?}", killed_at());
+}
+
+/// Two senders and two receivers, one of which dies.
+fn one_of_four_dies(maxsize: u64, most_steps: u32) {
+    let segment = begin(BYTES);
+    let queue = Queue::new(segment, maxsize).expect("a queue");
+    let handle = queue.object().handle();
+    let ledger = Ledger::default();
+    let victim = thread_rng().gen_range(0..4);
+    let fate = |process| if process == victim { some_time(most_steps) } else { None };
+    let senders = [0, 1].map(|sender| {
+        let ledger = ledger.clone();
+        start(segment, fate(sender), move |segment| {
+            // Large ones, which come to stand in the same memory, some of which a chunk holds but two, and a small one.
+            send(
+                &queue_in(segment, handle),
+                &ledger,
+                [0, 1, 6, 11, 2, 70].into_iter().map(|kind| sender * 100 + kind),
+            );
+        })
+    });
+    let receivers = [2, 3].map(|receiver| {
+        let ledger = ledger.clone();
+        start(segment, fate(receiver), move |segment| {
+            let queue = queue_in(segment, handle);
+            while receive(&queue, &ledger) {}
+        })
+    });
+    senders.into_iter().for_each(|sender| _ = sender.join().expect("a sound process"));
+    queue.shut_down(false).expect("a sound segment");
+    let ended = receivers.map(|receiver| receiver.join().expect("a sound process").is_some());
+    while receive(&queue, &ledger) {}
+    check(&ledger, ended.iter().filter(|ended| !**ended).count());
+    check_memory(segment);
+}
+
+const OF_QUEUES: &[Step] = &[
+    Step::RecordClaimed,
+    Step::RecordWritten,
+    Step::BlockMarked,
+    Step::BlockUnlinked,
+    Step::BlockCarved,
+    Step::BlockFreed,
+    Step::BlockLinked,
+    Step::TailEntered,
+    Step::ChunkMade,
+    Step::ChunkLinked,
+    Step::TailMoved,
+    Step::ChunkOwned,
+    Step::RecordStarted,
+    Step::PayloadWritten,
+    Step::Committed,
+    Step::PayloadOwned,
+    Step::TailLeft,
+    Step::PutTold,
+    Step::HeadEntered,
+    Step::ChunkRetired,
+    Step::HeadMoved,
+    Step::PayloadRead,
+    Step::TakingWritten,
+    Step::Taken,
+    Step::PayloadTaken,
+    Step::HeadLeft,
+    Step::GetTold,
+    Step::WordBumped,
+];
+
+#[test]
+fn a_queue_loses_nothing_whoever_dies() {
+    explore(1000, OF_QUEUES, || one_of_four_dies(0, 60));
+}
+
+#[test]
+fn a_bounded_queue_loses_nothing_whoever_dies() {
+    explore(1000, OF_QUEUES, || one_of_four_dies(2, 60));
+}
+
+#[test]
+fn a_lock_goes_on_whoever_dies() {
+    let steps = [
+        Step::MutexTaken,
+        Step::MutexHolderWritten,
+        Step::MutexHolderCleared,
+        Step::MutexReleased,
+        Step::MutexTakenOver,
+        Step::WordBumped,
+    ];
+    explore(2000, &steps, || {
+        let segment = begin(BYTES);
+        let mutex = Mutex::new(segment).expect("a lock");
+        let handle = mutex.object().handle();
+        let recovered = Arc::new(StdMutex::new(0));
+        let inside = Arc::new(oneloom_wait::atomic::AtomicU32::new(0));
+        let hold = move |mutex: &Mutex,
+                         name: u64,
+                         recovered: &StdMutex<u32>,
+                         inside: &oneloom_wait::atomic::AtomicU32| {
+            let taken = wait(LockCall { mutex, holder: Holder { name, scoped: true } });
+            assert_eq!(mutex.is_recovered(), taken == Taken::Recovered);
+            use oneloom_wait::atomic::Ordering;
+            let before = inside.swap(name as u32, Ordering::SeqCst);
+            // Whoever died inside did not come to say that it was leaving.
+            assert!(before == 0 || taken == Taken::Recovered, "two are inside");
+            *recovered.lock().expect("nobody dies here") += u32::from(taken == Taken::Recovered);
+            inside.store(0, Ordering::SeqCst);
+            mutex.unlock(|| name).expect("its own");
+        };
+        let mut held = 0;
+        let dying = thread_rng().gen_range(1..=2);
+        let processes: Vec<_> = (1..=3)
+            .map(|name| {
+                let (recovered, inside) = (recovered.clone(), inside.clone());
+                let fate = if name <= dying { some_time(14) } else { None };
+                start(segment, fate, move |segment| {
+                    let mutex = Mutex::from_object(Object::open_in(segment, handle).expect("an object"));
+                    (0..2).for_each(|_| hold(&mutex, name, &recovered, &inside));
+                })
+            })
+            .collect();
+        for process in processes {
+            held += u32::from(process.join().expect("a sound process").is_none());
+        }
+        hold(&mutex, 4, &recovered, &inside);
+        let holding =
+            [Step::MutexTaken, Step::MutexHolderWritten, Step::MutexHolderCleared, Step::MutexTakenOver];
+        let recovered = *recovered.lock().expect("nobody dies here");
+        if held == 1 {
+            let died_holding = killed_at().is_some_and(|step| holding.contains(&step));
+            assert_eq!(recovered, u32::from(died_holding), "{:?}", killed_at());
+        }
+        assert!(recovered <= held && !mutex.is_locked());
+        check_memory(segment);
+    });
+}
