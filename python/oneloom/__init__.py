@@ -42,6 +42,13 @@ from oneloom._native import (
 from oneloom._report import dump, dump_on_signal
 from oneloom._run_main import run
 from oneloom._thread import Thread
+from oneloom._worker_died import WorkerDied
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from oneloom._process import Process
 
 __all__ = [
     "Barrier",
@@ -54,16 +61,28 @@ __all__ = [
     "Lock",
     "OwnerDiedWarning",
     "PriorityQueue",
+    "Process",
     "Queue",
     "RLock",
     "Semaphore",
     "SimpleQueue",
     "Thread",
+    "WorkerDied",
     "deadlock",
     "dump",
     "dump_on_signal",
     "run",
 ]
+
+
+def __getattr__(name: str) -> "Any":
+    # Importing multiprocessing would take longer than importing the rest of oneloom.
+    if name == "Process":
+        from oneloom._process import Process
+
+        return globals().setdefault(name, Process)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _coroutines.attach()
 _standard_queue.attach()

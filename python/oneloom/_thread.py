@@ -1,8 +1,8 @@
 """`oneloom.Thread`: a `threading.Thread` that gives back its target's value, can be awaited, and is joined knowingly.
 
-The thread runs through the standard library's own start, bootstrap and excepthook. What oneloom adds are two calls
-around what the thread runs, which keep the outcome and take themselves out of every traceback, and a `Completion`:
-the native one-shot object that joiners wait on, so that a cycle of joins is found rather than slept through.
+The thread runs through the standard library's own start, bootstrap and excepthook. What oneloom adds are the two calls
+of `_outcome` around what the thread runs, and a `Completion`: the native one-shot object that joiners wait on, so that a
+cycle of joins is found rather than slept through.
 """
 
 from __future__ import annotations
@@ -13,95 +13,28 @@ import time
 
 from oneloom._compat.exit import call_before_last_joins, main_thread_counts_as_ended
 from oneloom._native import Completion, _at_exit
+from oneloom._outcome import Generic, Outcome, T, keeping_outcome, keeping_value, out_of_traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Generator, Iterable, Mapping
-    from typing import Any, Generic as _Generic
-
-    from typing_extensions import TypeVar
-
-    _T = TypeVar("_T", default=Any)
-else:
-    _T = None
-
-    class _Generic:  # Importing typing would take longer than importing the rest of oneloom.
-        __class_getitem__ = classmethod(type(list[int]))
-
+    from typing import Any
 
 _CONTEXT_IS_STANDARD = sys.version_info >= (3, 14)
 
 
-class _Outcome:
-    """How a thread ended, kept apart from it so that what runs in the thread needs no reference to the thread."""
+class _Outcome(Outcome):
+    """A thread's outcome, with what its joiners wait on."""
 
-    __slots__ = ("completion", "context", "error", "known", "value")
+    __slots__ = ("completion",)
 
-    def __init__(self, context: contextvars.Context | None) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.completion = Completion()
-        self.context = context
-        self.known = False
-        self.value: Any = None
-        self.error: BaseException | None = None
 
 
-def _keeping_value(target: Callable[..., Any], outcome: _Outcome) -> Callable[..., Any]:
-    """The target; its value is kept, because the standard `run` drops it."""
-
-    def call_target(*args: Any, **kwargs: Any) -> Any:
-        try:
-            outcome.value = target(*args, **kwargs)
-        except BaseException as error:
-            _leave_traceback(error)
-            raise
-        return outcome.value
-
-    return call_target
-
-
-def _keeping_outcome(run: Callable[[], Any], outcome: _Outcome) -> Callable[[], None]:
-    """The thread's `run`, in its context, with its end written down."""
-
-    def call_run() -> None:
-        try:
-            value = run() if outcome.context is None else outcome.context.run(run)
-        except BaseException as error:
-            _leave_traceback(error)
-            outcome.error = error
-            outcome.known = True
-            raise
-        if value is not None:  # An overridden `run` that returns nothing may have called the target.
-            outcome.value = value
-        outcome.known = True
-
-    return call_run
-
-
-def _leave_traceback(error: BaseException) -> None:
-    """Take the frames of this module off the traceback's top: the program sees what plain threading shows it.
-
-    Neither a bare `raise` nor the end of a `with` adds its frame again.
-    """
-    while error.__traceback__ is not None and error.__traceback__.tb_frame.f_code.co_filename == __file__:
-        error.__traceback__ = error.__traceback__.tb_next
-
-
-class _OutOfTraceback:
-    """`with` this, what is raised seems to come from the standard library's method alone."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None:
-            _leave_traceback(error)
-
-
-_out_of_traceback = _OutOfTraceback()
-
-
-class Thread(threading.Thread, _Generic[_T]):
+class Thread(threading.Thread, Generic[T]):
     """A thread whose result can be had, by `result()` from a thread or by `await` from a coroutine.
 
     Takes what `threading.Thread` takes, and `context=`, a `contextvars.Context` to run in. What the target (or an
@@ -121,7 +54,7 @@ class Thread(threading.Thread, _Generic[_T]):
     def __init__(
         self,
         group: None = None,
-        target: Callable[..., _T] | None = None,
+        target: Callable[..., T] | None = None,
         name: str | None = None,
         args: Iterable[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -139,9 +72,9 @@ class Thread(threading.Thread, _Generic[_T]):
     def start(self) -> None:
         """Start the thread. RuntimeError if it was started before."""
         if self.__outcome is None:
-            self.__outcome = _Outcome(self.__context)
+            self.__outcome = _Outcome()
         call_before_last_joins(_join_foreground_threads)
-        with _out_of_traceback:
+        with out_of_traceback:
             super().start()
 
     def _bootstrap(self) -> None:
@@ -150,8 +83,8 @@ class Thread(threading.Thread, _Generic[_T]):
         own_run = vars(self).get("run")
         target = getattr(self, "_target", None)
         if target is not None:
-            self._target = _keeping_value(target, outcome)
-        self.run = _keeping_outcome(self.run, outcome)  # type: ignore[method-assign]
+            self._target = keeping_value(target, outcome)
+        self.run = keeping_outcome(self.run, outcome, self.__context)  # type: ignore[method-assign]
         try:
             super()._bootstrap()  # type: ignore[misc]
         finally:
@@ -169,7 +102,7 @@ class Thread(threading.Thread, _Generic[_T]):
 
         RuntimeError if it was not started, or is the current thread; DeadlockError if it waits for this thread.
         """
-        with _out_of_traceback:
+        with out_of_traceback:
             if self.__may_have_to_wait():
                 if timeout is None:
                     self.__started().completion.wait()
@@ -187,7 +120,7 @@ class Thread(threading.Thread, _Generic[_T]):
         if self.__may_have_to_wait() and await self.__started().completion.wait_async(timeout):
             super().join()  # What is left of the thread takes microseconds.
 
-    def result(self, timeout: float | None = None) -> _T:
+    def result(self, timeout: float | None = None) -> T:
         """Wait until the thread has ended, and return its result or raise its exception.
 
         TimeoutError after `timeout` seconds; RuntimeError and DeadlockError as for `join`.
@@ -197,10 +130,10 @@ class Thread(threading.Thread, _Generic[_T]):
             raise TimeoutError(f"thread {self.name!r} has not ended within {timeout} s")
         return self.__ended_with()
 
-    def __await__(self) -> Generator[Any, Any, _T]:
+    def __await__(self) -> Generator[Any, Any, T]:
         return self.__await_result().__await__()
 
-    async def __await_result(self) -> _T:
+    async def __await_result(self) -> T:
         await self.join_async()
         return self.__ended_with()
 
@@ -209,12 +142,12 @@ class Thread(threading.Thread, _Generic[_T]):
         # The main thread, under the runner, was never started: it is waited for as ever.
         return self.__outcome is not None and self.is_alive()
 
-    def __ended_with(self) -> _T:
+    def __ended_with(self) -> T:
         outcome = self.__started()
         if not outcome.known:
             raise RuntimeError(f"thread {self.name!r} has no result: it did not come along when this process forked")
         if outcome.error is None:
-            value: _T = outcome.value
+            value: T = outcome.value
             return value
         try:
             raise outcome.error
@@ -226,8 +159,6 @@ class Thread(threading.Thread, _Generic[_T]):
         return self.__outcome
 
 
-if not TYPE_CHECKING:
-    del _T
 Thread.__module__ = "oneloom"  # Where it is public, and where pickle finds it.
 
 

@@ -1,0 +1,130 @@
+"""An outcome as bytes, for another process: the value, or the exception with its traceback as text.
+
+What can't be pickled becomes an error that names the part to blame, by the expression that leads to it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from multiprocessing.reduction import ForkingPickler
+
+from oneloom._outcome import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO, Any
+
+    # An exception's bytes, or None and what to say instead; and its traceback.
+    _Failure = tuple[bytes | None, str, str]
+
+_VALUE, _ERROR = b"V", b"E"
+_DEEPEST = 20
+
+
+class RemoteTraceback(Exception):
+    """The cause of an exception that was raised in another process: its traceback there, as text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f"in the other process:\n\n{self.args[0]}"
+
+
+def dump(outcome: Outcome, file: IO[bytes], whose: str) -> None:
+    """Write an outcome, or why it can't be pickled, from the file's present position to its end."""
+    begun = file.tell()
+    if outcome.error is None:
+        try:
+            file.write(_VALUE)
+            _pickle(outcome.value, file)
+            return
+        except Exception as error:
+            said = f"the result of {whose} can't be pickled: {_blame(outcome.value, 'result')}: {error}"
+            failure: _Failure = None, said, ""
+            file.seek(begun)
+            file.truncate()
+    else:
+        failure = _failure(outcome.error, whose)
+    file.write(_ERROR)
+    pickle.dump(failure, file)
+
+
+def load(view: memoryview, whose: str) -> Outcome:
+    """The outcome that `dump` wrote. PicklingError (as its error) or UnpicklingError where it did not make the way."""
+    outcome = Outcome()
+    try:
+        if bytes(view[:1]) == _VALUE:
+            outcome.value = pickle.loads(view[1:])
+        else:
+            pickled, message, text = pickle.loads(view[1:])
+            outcome.error = pickle.PicklingError(message) if pickled is None else pickle.loads(pickled)
+            if text:
+                outcome.error.__cause__ = RemoteTraceback(text)
+    except Exception as error:
+        raise pickle.UnpicklingError(f"what {whose} ended with can't be unpickled here: {error}") from error
+    outcome.known = True
+    return outcome
+
+
+def _pickle(thing: Any, file: IO[bytes]) -> None:
+    ForkingPickler(file, pickle.HIGHEST_PROTOCOL).dump(thing)
+
+
+def _failure(error: BaseException, whose: str) -> _Failure:
+    text = "".join(traceback.format_exception(error))
+    said = f"{whose} raised {type(error).__qualname__}: {error}"
+    try:
+        pickled = bytes(ForkingPickler.dumps(error, pickle.HIGHEST_PROTOCOL))
+    except Exception as reason:
+        return None, f"{said}\nIt can't be pickled: {_blame(error, 'error')}: {reason}", text
+    try:
+        pickle.loads(pickled)
+    except Exception as reason:
+        likely = "let its __init__ pass all its arguments on to super().__init__, or define __reduce__"
+        return None, f"{said}\nIt can't be unpickled: {reason}. Likely fix: {likely}.", text
+    return pickled, "", text
+
+
+def _blame(thing: Any, name: str) -> str:
+    """The innermost part of a thing that can't be pickled."""
+    seen = {id(thing)}
+    for _ in range(_DEEPEST):
+        for path, part in _parts(thing):
+            if id(part) not in seen and not _can_be_pickled(part):
+                seen.add(id(part))
+                name, thing = name + path, part
+                break
+        else:
+            break
+    return f"{name} is {_described(thing)}"
+
+
+def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(thing, dict):
+        for key, value in thing.items():
+            yield f"[{_described(key)}]", value
+            yield f"[{_described(key)}] as a key", key
+    elif isinstance(thing, (list, tuple, set, frozenset)):
+        yield from ((f"[{index}]", part) for index, part in enumerate(thing))
+    elif not isinstance(thing, type) and not callable(thing):
+        if isinstance(thing, BaseException):
+            yield from ((f".args[{index}]", part) for index, part in enumerate(thing.args))
+        yield from ((f".{name}", part) for name, part in getattr(thing, "__dict__", {}).items())
+
+
+def _described(thing: Any) -> str:
+    if isinstance(thing, (str, int, float, bytes)):
+        return f"{thing!r:.60}"
+    named = getattr(thing, "__qualname__", None)
+    return f"the function {named}" if callable(thing) and named else f"a {type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _can_be_pickled(thing: Any) -> bool:
+    try:
+        ForkingPickler.dumps(thing, pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        return False
+    return True
