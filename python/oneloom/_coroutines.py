@@ -14,7 +14,7 @@ from oneloom._native import Waiting as _NOT_NOW  # Stands for "not at once" amon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Any
 
@@ -61,6 +61,16 @@ async def _get_async(self: Any, timeout: float | None = None) -> Any:
     if item is not _NOT_NOW:
         return item
     return await self._standard.get_async(self, _left(timeout, begun))
+
+
+async def _put_many_async(self: _native.SharedQueue[Any], items: Iterable[Any], timeout: float | None = None) -> None:
+    """Put all of these items in a coroutine, or none; as `put_async`, and ValueError for more than `maxsize`."""
+    await self._put_many_later(items, timeout)
+
+
+async def _get_many_async(self: _native.SharedQueue[Any], n: int | None = None, timeout: float | None = None) -> list[Any]:
+    """Get up to `n` items in a coroutine, None for all there are, at least one; as `get_async`."""
+    return await self._get_many_later(n, timeout)
 
 
 async def _join_async(self: _native.Queue[Any], timeout: float | None = None) -> bool | None:
@@ -170,6 +180,7 @@ async def _wait_for_async(self: _native.Condition, predicate: Callable[[], Any],
 
 _LOCK: _Methods = {"acquire_async": _acquire_async}
 _QUEUE: _Methods = {"put_async": _put_async, "get_async": _get_async, "__aiter__": _aiter, "__anext__": _anext}
+_MANY: _Methods = {"put_many_async": _put_many_async, "get_many_async": _get_many_async}
 _CONDITION: _Methods = {
     "acquire_async": _condition_acquire_async,
     "__aenter__": _condition_enter_async,
@@ -190,7 +201,7 @@ _METHODS: dict[Any, _Methods] = {
     _native.SimpleQueue: _QUEUE,
     _native.SharedLock: _LOCK,
     _native.SharedEvent: {"wait_async": _event_wait_async},
-    _native.SharedQueue: _QUEUE | {"join_async": _join_async},
+    _native.SharedQueue: _QUEUE | _MANY | {"join_async": _join_async},
 }
 
 

@@ -3,11 +3,13 @@
 //! - `waiting`: how Python's threads and coroutines wait for another process.
 //! - `pickling`: what goes through a queue, as bytes.
 //! - `flow`: what the classes of queues have in common.
+//! - `many`: many items at once.
 //! - `lock`, `event`, `queue`: the classes.
 
 mod event;
 mod flow;
 mod lock;
+mod many;
 mod pickling;
 mod queue;
 mod waiting;
@@ -57,9 +59,12 @@ pub fn error(error: Error) -> PyErr {
     match error {
         Error::Memory(_) | Error::Limit { .. } => PyOSError::new_err((libc::ENOSPC, words)),
         Error::Processes | Error::Namespace | Error::Corrupt(_) => PyRuntimeError::new_err(words),
-        Error::Foreign | Error::Gone | Error::Kind | Error::Handle(_) | Error::Segment(_) => {
-            PyValueError::new_err(words)
-        }
+        Error::TooMany { .. }
+        | Error::Foreign
+        | Error::Gone
+        | Error::Kind
+        | Error::Handle(_)
+        | Error::Segment(_) => PyValueError::new_err(words),
         Error::System(_) => PyOSError::new_err(words),
     }
 }

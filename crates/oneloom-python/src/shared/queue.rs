@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::flow::{Flow, ended, put_later};
+use super::many;
 use super::pickling::pack;
 use super::waiting::wait;
 use super::{error, open};
@@ -23,7 +24,7 @@ use crate::waiting::Waiting;
 /// argument, or through another shared queue. `name` is shown in messages.
 ///
 /// A process may be killed at any instant: nobody else waits for ever, no item arrives torn or twice, and none is lost
-/// but the one that a receiver died with. A timed-out or cancelled call has put or taken nothing. `for` and `async for`
+/// but what a receiver had just taken when it died. A timed-out or cancelled call has put or taken nothing. `for` and `async for`
 /// take items until the queue is shut down and empty; they do not call `task_done`.
 ///
 /// >>> import oneloom.shared
@@ -120,6 +121,38 @@ impl SharedQueue {
         self.flow.get(python, false, None)
     }
 
+    /// Put all of these items, or none, waiting until there is place for all of them; nobody's items come in between.
+    ///
+    /// `items` is anything to iterate over. Waits and raises as `put` does; ValueError for more items than `maxsize`.
+    /// Many are put several times as fast as one after the other. Where others put single items meanwhile, it may be long
+    /// before there is place for many.
+    ///
+    /// >>> import oneloom.shared
+    /// >>> jobs = oneloom.shared.Queue()
+    /// >>> jobs.put_many(["sweep", "mop", "dust"])
+    /// >>> jobs.get_many(2)
+    /// ['sweep', 'mop']
+    #[pyo3(signature = (items, block=Truth(true), timeout=None), text_signature = "($self, items, block=True, timeout=None)")]
+    fn put_many(&self, items: &Bound<'_, PyAny>, block: Truth, timeout: Timeout) -> PyResult<()> {
+        many::put(&self.flow, items, block.0, timeout)
+    }
+
+    /// Take items and return them as a list: up to `n`, or all there are, at least one, waiting where there is none.
+    ///
+    /// Waits and raises as `get` does. After a shutdown, what is left, then `ShutDown`. ValueError if `n` is not
+    /// positive. If one item does not unpickle, its exception has the others as its attribute `items`. A process that
+    /// is killed here takes no more than this call's items with it.
+    #[pyo3(signature = (n=None, block=Truth(true), timeout=None), text_signature = "($self, n=None, block=True, timeout=None)")]
+    fn get_many(
+        &self,
+        python: Python<'_>,
+        n: Option<isize>,
+        block: Truth,
+        timeout: Timeout,
+    ) -> PyResult<Py<PyAny>> {
+        many::get(&self.flow, python, n, block.0, timeout)
+    }
+
     /// Say that the work on an item is done; with the last one, `join` returns. ValueError if all were done already.
     fn task_done(&self, python: Python<'_>) -> PyResult<()> {
         self.flow.task_done(python)
@@ -211,6 +244,14 @@ impl SharedQueue {
 
     fn _get_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
         self.flow.get_later(python, timeout)
+    }
+
+    fn _put_many_later(&self, items: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<Waiting> {
+        many::put_some_time(&self.flow, items, timeout)
+    }
+
+    fn _get_many_later(&self, python: Python<'_>, n: Option<isize>, timeout: Timeout) -> PyResult<Waiting> {
+        many::get_some_time(&self.flow, python, n, timeout)
     }
 
     fn _join_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {

@@ -67,6 +67,9 @@ impl<Q: Deref<Target = Queue>, B: AsRef<[u8]>> Call for PutCall<Q, B> {
     }
 
     fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
+        if self.items.is_empty() {
+            return Ok(Some(if self.queue.is_shut_down() { Err(ShutDown) } else { Ok(()) }));
+        }
         // Before anything is locked, and once for all attempts.
         let copies = match self.copies.take() {
             Some(copies) => copies,
