@@ -6,6 +6,7 @@ import signal
 import time
 
 from oneloom import _native
+from oneloom.queue import ShutDown
 from oneloom.shared import Lock, Queue
 
 
@@ -109,3 +110,22 @@ def busy(seed, step, passes, queue, back, lock, counter):
             counter[3] = number
             lock.release()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def echo_many(requests, answers):
+    try:
+        while True:
+            answers.put_many(requests.get_many())
+    except ShutDown:
+        pass
+
+
+def echo_many_in_a_coroutine(requests, answers):
+    async def main():
+        try:
+            while True:
+                await answers.put_many_async(await requests.get_many_async())
+        except ShutDown:
+            pass
+
+    asyncio.run(main())
