@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::latch::{Entry, Inside};
 use crate::layout::{BLOCKS_AT, BlockHeader, CLASSES, KINDS, PROCESSES};
 use crate::member::Tag;
+use crate::priority;
 use crate::queue;
 use crate::segment::{Plain, Segment};
 use crate::step::{self, Step};
@@ -27,7 +28,7 @@ unsafe impl Plain for BlockHeader {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Kind {
-    /// An item too large for a chunk.
+    /// An item with a block of its own.
     Payload = 1,
     /// A piece of a queue.
     Chunk = 2,
@@ -37,6 +38,10 @@ pub enum Kind {
     Queue = 4,
     /// A [`crate::event::Event`].
     Event = 5,
+    /// A [`crate::priority::PriorityQueue`].
+    PriorityQueue = 10,
+    /// The index of a priority queue.
+    Heap = 11,
 }
 
 /// The size of a block's header.
@@ -92,21 +97,27 @@ fn class_of(bytes: u64) -> Option<usize> {
     (doublings * 4..CLASSES).find(|class| size_of_class(*class) >= bytes)
 }
 
+/// The header of the block of that name, if it is not gone.
+fn named(segment: &Segment, reference: Reference) -> Result<&BlockHeader, Error> {
+    let offset = reference.offset();
+    if !(BLOCKS_AT..segment.header().top.load(Ordering::Acquire)).contains(&offset) {
+        return Err(Error::Gone);
+    }
+    let header: &BlockHeader = segment.at(offset)?;
+    let generation = header.generation.load(Ordering::Acquire) % GENERATIONS;
+    if generation != reference.generation() || header.owner.load(Ordering::Acquire) == 0 {
+        return Err(Error::Gone);
+    }
+    Ok(header)
+}
+
 impl Block {
     /// The block of that name.
     ///
     /// # Errors
     /// If it is gone, or never was.
     pub fn find(segment: &'static Segment, reference: Reference, kind: Kind) -> Result<Self, Error> {
-        let offset = reference.offset();
-        if !(BLOCKS_AT..segment.header().top.load(Ordering::Acquire)).contains(&offset) {
-            return Err(Error::Gone);
-        }
-        let header: &BlockHeader = segment.at(offset)?;
-        let generation = header.generation.load(Ordering::Acquire) % GENERATIONS;
-        if generation != reference.generation() || header.owner.load(Ordering::Acquire) == 0 {
-            return Err(Error::Gone);
-        }
+        let header = named(segment, reference)?;
         if header.kind.load(Ordering::Relaxed) >> 16 != kind as u32 {
             return Err(Error::Kind);
         }
@@ -150,6 +161,29 @@ impl Block {
         self.segment.at(self.reference.offset() + HEADER)
     }
 
+    /// What stands in it, one after the other: as many as there is room for.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn contents<T: Plain>(&self) -> Result<&'static [T], Error> {
+        const { assert!(align_of::<T>() <= HEADER as usize && size_of::<T>() > 0) };
+        let capacity = self.capacity()?;
+        let first = self.bytes(capacity)?.cast::<T>();
+        let number = capacity as usize / size_of::<T>();
+        // SAFETY: inside the block, which begins aligned; `Plain` says that any bytes will do.
+        Ok(unsafe { std::slice::from_raw_parts(first.as_ptr(), number) })
+    }
+
+    /// What stands at its end.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn content_at_end<T: Plain>(&self) -> Result<&'static T, Error> {
+        let at =
+            self.capacity()?.checked_sub(size_of::<T>() as u64).ok_or(Error::Corrupt("a block's size"))?;
+        self.segment.at(self.reference.offset() + HEADER + at)
+    }
+
     /// Makes it a process's own, for as long as that one lives.
     pub fn belongs_to(&self, process: Tag) -> Result<(), Error> {
         self.header()?.owner.store(PROCESS | u64::from(process.0), Ordering::SeqCst);
@@ -172,7 +206,8 @@ impl Block {
     /// # Errors
     /// If the segment contradicts itself.
     pub fn free(self, me: Tag) -> Result<(), Error> {
-        let inside = enter(self.segment, me)?;
+        let inside = self.segment.header().arena.enter(self.segment, me);
+        make_good(self.segment, &inside)?;
         let header = self.header()?;
         if header.generation.load(Ordering::Relaxed) % GENERATIONS != self.reference.generation()
             || header.owner.swap(0, Ordering::SeqCst) == 0
@@ -201,8 +236,8 @@ fn link(segment: &Segment, offset: u64, header: &BlockHeader) -> Result<(), Erro
     Ok(())
 }
 
-fn enter(segment: &Segment, me: Tag) -> Result<Inside<'_>, Error> {
-    let inside = segment.header().arena.enter(segment, me);
+/// Repairs the lists of free blocks if somebody died while changing them.
+fn make_good(segment: &Segment, inside: &Inside<'_>) -> Result<(), Error> {
     if inside.entry == Entry::Inherited {
         segment.header().free.iter().flatten().for_each(|first| first.store(0, Ordering::Relaxed));
         for (offset, header) in blocks(segment) {
@@ -211,7 +246,7 @@ fn enter(segment: &Segment, me: Tag) -> Result<Inside<'_>, Error> {
             }
         }
     }
-    Ok(inside)
+    Ok(())
 }
 
 /// Every block there is, in use or free.
@@ -233,12 +268,28 @@ fn blocks(segment: &Segment) -> impl Iterator<Item = (u64, &BlockHeader)> {
 /// If there is no memory left, or the segment may not grow any further.
 pub fn allocate(segment: &'static Segment, me: Tag, kind: Kind, bytes: u64) -> Result<Block, Error> {
     let class = class_of(bytes.saturating_add(HEADER)).ok_or_else(|| Error::Memory("too large".into()))?;
-    if let Some(block) = recycle_or_carve(segment, me, kind, class, false)? {
+    let enter = || segment.header().arena.enter(segment, me);
+    if let Some(block) = recycle_or_carve(segment, me, kind, class, enter(), false)? {
         return Ok(block);
     }
     sweep(segment, me)?;
-    recycle_or_carve(segment, me, kind, class, true)?
+    recycle_or_carve(segment, me, kind, class, enter(), true)?
         .ok_or(Error::Corrupt("memory that grew and is not there"))
+}
+
+/// A new block, if there is memory for it and nothing in the way: never waits.
+///
+/// # Errors
+/// If the segment contradicts itself.
+pub fn try_allocate(
+    segment: &'static Segment,
+    me: Tag,
+    kind: Kind,
+    bytes: u64,
+) -> Result<Option<Block>, Error> {
+    let Some(class) = class_of(bytes.saturating_add(HEADER)) else { return Ok(None) };
+    let Some(inside) = segment.header().arena.try_enter(me) else { return Ok(None) };
+    recycle_or_carve(segment, me, kind, class, inside, false)
 }
 
 fn recycle_or_carve(
@@ -246,10 +297,11 @@ fn recycle_or_carve(
     me: Tag,
     kind: Kind,
     class: usize,
+    inside: Inside<'_>,
     may_grow: bool,
 ) -> Result<Option<Block>, Error> {
     let header = segment.header();
-    let _inside = enter(segment, me)?;
+    make_good(segment, &inside)?;
     let first = &header.free[kind as usize][class];
     let offset = first.load(Ordering::Relaxed);
     let mine = PROCESS | u64::from(me.0);
@@ -302,11 +354,15 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
         slot < PROCESSES && alive[slot] != tag.0 && tag.generation() <= newest[slot]
     };
     for (offset, block) in blocks(segment) {
-        if kind_and_class(block).is_some_and(|(kind, _)| kind == Kind::Queue as usize)
-            && block.owner.load(Ordering::SeqCst) != 0
-        {
-            let reference = Reference::new(offset, block.generation.load(Ordering::Acquire));
-            queue::repair(Block { segment, reference }, me)?;
+        if block.owner.load(Ordering::SeqCst) == 0 {
+            continue;
+        }
+        let reference = Reference::new(offset, block.generation.load(Ordering::Acquire));
+        let object = Block { segment, reference };
+        match kind_and_class(block) {
+            Some((kind, _)) if kind == Kind::Queue as usize => queue::repair(object, me)?,
+            Some((kind, _)) if kind == Kind::PriorityQueue as usize => priority::repair(object, me)?,
+            _ => {}
         }
     }
     for (offset, block) in blocks(segment) {
@@ -315,7 +371,7 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
         let abandoned = if owner & PROCESS != 0 {
             was_dead(Tag(owner as u32))
         } else {
-            owner != 0 && owner != reference.0 && is_gone(segment, Reference(owner))
+            owner != 0 && owner != reference.0 && named(segment, Reference(owner)).is_err()
         };
         let mine = PROCESS | u64::from(me.0);
         if abandoned && block.owner.compare_exchange(owner, mine, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -327,8 +383,15 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
     Ok(())
 }
 
-fn is_gone(segment: &'static Segment, object: Reference) -> bool {
-    [Kind::Queue, Kind::Mutex].iter().all(|kind| Block::find(segment, object, *kind).is_err())
+/// All blocks of a kind that are part of an object.
+pub fn parts_of(object: Block, kind: Kind) -> impl Iterator<Item = Block> {
+    let segment = object.segment;
+    blocks(segment).filter_map(move |(offset, block)| {
+        let reference = Reference::new(offset, block.generation.load(Ordering::Acquire));
+        let found = Block { segment, reference };
+        (block.kind.load(Ordering::Relaxed) >> 16 == kind as u32 && found.is_part_of(object.reference))
+            .then_some(found)
+    })
 }
 
 /// The kinds of the blocks in use, and whether each belongs to a process rather than to an object: for tests.

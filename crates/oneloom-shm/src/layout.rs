@@ -109,7 +109,7 @@ pub(crate) use rows;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event, event_count, flow, mutex, queue};
+    use crate::{event, event_count, flow, mutex, priority, queue};
 
     /// Each table of `LAYOUT.md` is what the code has, whole and in order.
     #[test]
@@ -133,6 +133,7 @@ mod tests {
             free
         });
         let (start, tail, head, of_queue) = queue::rows();
+        let (of_priority_queue, of_labels) = priority::rows();
         for (title, (size, rows)) in [
             ("Header", of_header),
             ("Record", of_records),
@@ -145,6 +146,8 @@ mod tests {
             ("Tail", tail),
             ("Head", head),
             ("Chunk", start),
+            ("Priority queue", of_priority_queue),
+            ("Label", of_labels),
         ] {
             let section =
                 page.split("\n## ").find(|section| section.starts_with(&format!("{title}, {size} bytes\n")));

@@ -14,7 +14,7 @@
 //! - [`wait`], [`monitor`]: sleeping there, and the threads that watch deaths and answer the doorbell.
 //! - [`payload`], [`flow`]: items on their way; what queues of every order have in common.
 //! - [`handle`]: how an object is named across processes.
-//! - [`mutex`], [`event`], [`queue`]: what users use.
+//! - [`mutex`], [`event`], [`queue`], [`priority`]: what users use.
 //!
 //! In shuttle's models a segment stands on the heap, and processes are threads that [`process`] kills; in loom's there is
 //! the event count alone.
@@ -44,6 +44,8 @@ pub mod monitor;
 pub mod mutex;
 #[cfg(not(loom))]
 pub mod payload;
+#[cfg(not(loom))]
+pub mod priority;
 #[cfg(not(loom))]
 pub mod process;
 #[cfg(not(loom))]

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use crate::arena::{Block, Kind, allocate};
+use crate::arena::{Block, Kind, allocate, try_allocate};
 use crate::error::Error;
 use crate::member::Tag;
 use crate::segment::Segment;
@@ -50,8 +50,27 @@ impl Payload {
         mark: u32,
         more: u64,
     ) -> Result<Self, Error> {
+        let block = allocate(segment, me, Kind::Payload, (item.len() as u64).saturating_add(more))?;
+        Self::fill(block, item, mark)
+    }
+
+    /// The same, if nothing is in the way: never waits.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub(crate) fn try_copy_of(
+        segment: &'static Segment,
+        me: Tag,
+        item: &[u8],
+        mark: u32,
+        more: u64,
+    ) -> Result<Option<Self>, Error> {
+        let block = try_allocate(segment, me, Kind::Payload, (item.len() as u64).saturating_add(more))?;
+        block.map(|block| Self::fill(block, item, mark)).transpose()
+    }
+
+    fn fill(block: Block, item: &[u8], mark: u32) -> Result<Self, Error> {
         let length = item.len() as u64;
-        let block = allocate(segment, me, Kind::Payload, length.saturating_add(more))?;
         let copy = Self { block, length, mark };
         let place = block.bytes(length)?;
         // SAFETY: as long as the item, this process's own, and nobody knows of it yet.

@@ -25,6 +25,8 @@ steps! {
     TailEntered, ChunkMade, ChunkLinked, TailMoved, ChunkOwned, RecordStarted, PayloadWritten, Committed, PayloadOwned,
     TailLeft, PutTold, TailRepaired,
     HeadEntered, ChunkRetired, HeadMoved, PayloadRead, TakingWritten, Taken, PayloadTaken, HeadLeft, GetTold, HeadRepaired,
+    ItemCopied, OrderEntered, HeapMade, HeapRetired, HeapNamed, HeapOwned, ItemLabelled, ItemPut, ItemIndexed, ItemCounted,
+    ItemTaken, ItemRemoved, OrderLeft, ItemTold, HeapRebuilt,
     FlagRaised, FlagTold, WordBumped, MaskTaken,
 }
 

@@ -9,15 +9,16 @@ mod support;
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake};
 use std::time::{Duration, Instant};
 
 use oneloom_shm::arena;
 use oneloom_shm::event::{Event, EventCall};
-use oneloom_shm::flow::{AnyQueue, GetCall};
+use oneloom_shm::flow::GetCall;
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
 use oneloom_shm::payload::Item;
+use oneloom_shm::priority::PriorityQueue;
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
 use oneloom_shm::step::{Step, kill_at};
@@ -25,49 +26,13 @@ use oneloom_shm::wait::{Call, Waiting, block};
 use oneloom_wait::clock::Deadline;
 use support::*;
 
-/// What a child did, in numbers that survive it.
-struct Ledger(&'static [AtomicU64]);
-
-const BEGUN: usize = 0;
-const PUT: usize = 1;
-const GOT: usize = 2;
-const FIRST_GOT: usize = 8;
-
-impl Ledger {
-    fn new() -> Self {
-        Self(shared_numbers(4096))
-    }
-
-    fn reset(&self) {
-        self.0.iter().for_each(|number| number.store(0, Ordering::SeqCst));
-    }
-
-    fn read(&self, at: usize) -> u64 {
-        self.0[at].load(Ordering::SeqCst)
-    }
-
-    fn write(&self, at: usize, value: u64) {
-        self.0[at].store(value, Ordering::SeqCst);
-    }
-
-    fn got(&self, number: u64) {
-        let count = self.read(GOT);
-        self.write(FIRST_GOT + count as usize, number);
-        self.write(GOT, count + 1);
-    }
-
-    fn all_got(&self) -> impl Iterator<Item = u64> {
-        (0..self.read(GOT) as usize).map(|at| self.read(FIRST_GOT + at))
-    }
-}
-
 const OPERATIONS: u64 = 60;
 
 /// What the child does until it dies: puts items of its round, gets some, takes the lock.
-fn busy(queue: &Queue, mutex: &Mutex, ledger: &Ledger, round: u64, holder: Holder) -> i32 {
+fn busy(queue: &impl Line, mutex: &Mutex, ledger: &Ledger, round: u64, holder: Holder) -> i32 {
     for operation in 0..OPERATIONS {
         ledger.write(BEGUN, operation + 1);
-        put(queue, &item(round << 16 | operation));
+        put_at(queue, &item(round << 16 | operation), operation as i64 * 7 % 10);
         ledger.write(PUT, operation + 1);
         if let Some(bytes) = (operation % 3 != 0).then(|| try_get(queue)).flatten() {
             ledger.got(number_of(&bytes));
@@ -78,8 +43,8 @@ fn busy(queue: &Queue, mutex: &Mutex, ledger: &Ledger, round: u64, holder: Holde
     0
 }
 
-struct Scene {
-    queue: Queue,
+struct Scene<Q> {
+    queue: Q,
     mutex: Mutex,
     ledger: Ledger,
     killed: u64,
@@ -87,10 +52,10 @@ struct Scene {
     recovered: u64,
 }
 
-impl Scene {
+impl<Q: Line> Scene<Q> {
     fn new() -> Self {
         let segment = Segment::create(0).expect("a segment");
-        let (queue, mutex) = (Queue::new(segment, 0).expect("a queue"), Mutex::new(segment).expect("a lock"));
+        let (queue, mutex) = (Q::make(segment, 0), Mutex::new(segment).expect("a lock"));
         Self { queue, mutex, ledger: Ledger::new(), killed: 0, lost: 0, recovered: 0 }
     }
 
@@ -130,7 +95,7 @@ impl Scene {
         self.mutex.unlock(|| holder.name).expect("its own");
         self.recovered += u64::from(taken == Taken::Recovered);
         // What is put now comes after all that the child has put.
-        put(&self.queue, &item(round << 16 | OPERATIONS));
+        put_at(&self.queue, &item(round << 16 | OPERATIONS), i64::MAX);
         loop {
             let number = number_of(&get(&self.queue));
             if number == (round << 16 | OPERATIONS) {
@@ -151,7 +116,7 @@ impl Scene {
 }
 
 /// Steps that a busy child does not come to; each has a test of its own below.
-const ELSEWHERE: [Step; 10] = [
+const ELSEWHERE: [Step; 15] = [
     Step::FlagRaised,
     Step::FlagTold,
     Step::BlockCarved,
@@ -160,20 +125,49 @@ const ELSEWHERE: [Step; 10] = [
     Step::MutexTakenOver,
     Step::TailRepaired,
     Step::HeadRepaired,
+    Step::HeapMade,
+    Step::HeapRetired,
+    Step::HeapNamed,
+    Step::HeapOwned,
+    Step::HeapRebuilt,
     Step::WordBumped,
     Step::MaskTaken,
 ];
 
+/// Steps of priority queues alone.
+const OF_PRIORITY_QUEUES: [Step; 10] = [
+    Step::ItemCopied,
+    Step::OrderEntered,
+    Step::ItemLabelled,
+    Step::ItemPut,
+    Step::ItemIndexed,
+    Step::ItemCounted,
+    Step::ItemTaken,
+    Step::ItemRemoved,
+    Step::OrderLeft,
+    Step::ItemTold,
+];
+
 #[test]
 fn a_process_killed_after_any_step_harms_nobody() {
+    let here = |step: &Step| !ELSEWHERE.contains(step) && !OF_PRIORITY_QUEUES.contains(step);
+    harm_nobody::<Queue>(Step::ALL.iter().copied().filter(here));
+}
+
+#[test]
+fn one_killed_after_any_step_of_a_priority_queue_harms_nobody() {
+    harm_nobody::<PriorityQueue>(OF_PRIORITY_QUEUES.into_iter());
+}
+
+fn harm_nobody<Q: Line>(steps: impl Iterator<Item = Step>) {
     let rounds = 30 * stress();
-    for (index, step) in Step::ALL.iter().enumerate().filter(|(_, step)| !ELSEWHERE.contains(step)) {
-        let mut scene = Scene::new();
+    for (index, step) in steps.enumerate() {
+        let mut scene = Scene::<Q>::new();
         let mut passes = 0;
         for round in 0..rounds {
             let what = format!("{step:?} after {passes} passes, round {round}");
             let before = scene.killed;
-            scene.round(index as u64 * rounds + round, &what, || kill_at(*step, passes), None);
+            scene.round(index as u64 * rounds + round, &what, || kill_at(step, passes), None);
             // As late as it is still passed, some steps are passed only once.
             passes = if scene.killed > before { (passes * 3 + 1) % 50 } else { passes / 2 };
         }
@@ -340,10 +334,19 @@ fn the_memory_of_the_dead_is_used_again() {
 
 #[test]
 fn a_process_killed_at_any_instant_harms_nobody() {
+    harm_nobody_at_any_instant::<Queue>();
+}
+
+#[test]
+fn one_killed_at_any_instant_of_a_priority_queue_harms_nobody() {
+    harm_nobody_at_any_instant::<PriorityQueue>();
+}
+
+fn harm_nobody_at_any_instant<Q: Line>() {
     let mut random =
         std::process::id() as u64 ^ std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
     println!("seed {random}");
-    let mut scene = Scene::new();
+    let mut scene = Scene::<Q>::new();
     for round in 0..250 * stress() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let delay = Duration::from_nanos((random >> 33) % 2_000_000);

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use oneloom_shm::flow::{AnyQueue, GetCall, ShutDown};
 use oneloom_shm::payload::Item;
-use oneloom_shm::queue::{GetManyCall, Part, PutCall, Queue};
+use oneloom_shm::priority::{self, Priority, PriorityQueue};
+use oneloom_shm::queue::{self, GetManyCall, Part, Queue};
+use oneloom_shm::segment::Segment;
 use oneloom_shm::wait::{Stop, block};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::Deadlock;
@@ -103,19 +105,64 @@ impl Child {
     }
 }
 
-pub fn put(queue: &Queue, item: &[u8]) {
-    put_within(queue, item, soon()).expect("put in time").expect("not shut down");
-}
-
 /// What items are marked with.
 const MARK: u32 = 7;
 
-/// As users do it: at once where that goes, else waiting.
-pub fn put_within(queue: &Queue, item: &[u8], deadline: Deadline) -> Result<Result<(), ShutDown>, Stop> {
-    match queue.try_put(item, MARK).map_err(Stop::Failed)? {
-        Some(ended) => Ok(ended),
-        None => block(&mut PutCall::new(queue, item, MARK), deadline, &mut Plainly),
+/// A queue of either order.
+pub trait Line: AnyQueue + Sized {
+    fn make(segment: &'static Segment, maxsize: u64) -> Self;
+
+    /// As users do it: at once where that goes, else waiting. What has no order of its own ignores the priority.
+    fn put_within(
+        &self,
+        item: &[u8],
+        priority: i64,
+        deadline: Deadline,
+    ) -> Result<Result<(), ShutDown>, Stop>;
+}
+
+impl Line for Queue {
+    fn make(segment: &'static Segment, maxsize: u64) -> Self {
+        Self::new(segment, maxsize).expect("a queue")
     }
+
+    fn put_within(&self, item: &[u8], _: i64, deadline: Deadline) -> Result<Result<(), ShutDown>, Stop> {
+        match self.try_put(item, MARK).map_err(Stop::Failed)? {
+            Some(ended) => Ok(ended),
+            None => block(&mut queue::PutCall::new(self, item, MARK), deadline, &mut Plainly),
+        }
+    }
+}
+
+impl Line for PriorityQueue {
+    fn make(segment: &'static Segment, maxsize: u64) -> Self {
+        Self::new(segment, maxsize).expect("a priority queue")
+    }
+
+    fn put_within(
+        &self,
+        item: &[u8],
+        priority: i64,
+        deadline: Deadline,
+    ) -> Result<Result<(), ShutDown>, Stop> {
+        let priority = Priority::from(priority);
+        match self.try_put(item, MARK, priority).map_err(Stop::Failed)? {
+            Some(ended) => Ok(ended),
+            None => block(&mut priority::PutCall::new(self, item, MARK, priority), deadline, &mut Plainly),
+        }
+    }
+}
+
+pub fn put(queue: &impl Line, item: &[u8]) {
+    put_at(queue, item, 0);
+}
+
+pub fn put_at(queue: &impl Line, item: &[u8], priority: i64) {
+    queue.put_within(item, priority, soon()).expect("put in time").expect("not shut down");
+}
+
+pub fn put_within(queue: &impl Line, item: &[u8], deadline: Deadline) -> Result<Result<(), ShutDown>, Stop> {
+    queue.put_within(item, 0, deadline)
 }
 
 pub fn put_many_within(
@@ -124,7 +171,7 @@ pub fn put_many_within(
     deadline: Deadline,
 ) -> Result<Result<(), ShutDown>, Stop> {
     let items = items.iter().map(|item| (item, MARK)).collect();
-    block(&mut PutCall::many(queue, items), deadline, &mut Plainly)
+    block(&mut queue::PutCall::many(queue, items), deadline, &mut Plainly)
 }
 
 pub fn put_many(queue: &Queue, items: &[Vec<u8>]) {
@@ -157,11 +204,11 @@ pub fn get_many(queue: &Queue, most: u64) -> Vec<Vec<u8>> {
     get_many_within(queue, most, soon()).expect("got in time").expect("not shut down")
 }
 
-pub fn get(queue: &Queue) -> Vec<u8> {
+pub fn get(queue: &impl AnyQueue) -> Vec<u8> {
     get_within(queue, soon()).expect("got in time").expect("not shut down")
 }
 
-pub fn get_within(queue: &Queue, deadline: Deadline) -> Result<Result<Vec<u8>, ShutDown>, Stop> {
+pub fn get_within(queue: &impl AnyQueue, deadline: Deadline) -> Result<Result<Vec<u8>, ShutDown>, Stop> {
     let mut buffer = Vec::new();
     let ended = match queue.try_get(&mut buffer).map_err(Stop::Failed)? {
         Some(ended) => ended,
@@ -170,7 +217,7 @@ pub fn get_within(queue: &Queue, deadline: Deadline) -> Result<Result<Vec<u8>, S
     Ok(ended.map(bytes_of))
 }
 
-pub fn try_get(queue: &Queue) -> Option<Vec<u8>> {
+pub fn try_get(queue: &impl AnyQueue) -> Option<Vec<u8>> {
     match get_within(queue, Deadline::after(Some(Duration::ZERO))) {
         Ok(item) => Some(item.expect("not shut down")),
         Err(stop) => {
@@ -210,4 +257,40 @@ pub fn number_of(bytes: &[u8]) -> u64 {
 
 pub fn total(numbers: &[AtomicU64]) -> u64 {
     numbers.iter().map(|number| number.load(Ordering::SeqCst)).sum()
+}
+
+/// What a child did, in numbers that survive it.
+pub struct Ledger(&'static [AtomicU64]);
+
+pub const BEGUN: usize = 0;
+pub const PUT: usize = 1;
+pub const GOT: usize = 2;
+const FIRST_GOT: usize = 8;
+
+impl Ledger {
+    pub fn new() -> Self {
+        Self(shared_numbers(4096))
+    }
+
+    pub fn reset(&self) {
+        self.0.iter().for_each(|number| number.store(0, Ordering::SeqCst));
+    }
+
+    pub fn read(&self, at: usize) -> u64 {
+        self.0[at].load(Ordering::SeqCst)
+    }
+
+    pub fn write(&self, at: usize, value: u64) {
+        self.0[at].store(value, Ordering::SeqCst);
+    }
+
+    pub fn got(&self, number: u64) {
+        let count = self.read(GOT);
+        self.write(FIRST_GOT + count as usize, number);
+        self.write(GOT, count + 1);
+    }
+
+    pub fn all_got(&self) -> impl Iterator<Item = u64> {
+        (0..self.read(GOT) as usize).map(|at| self.read(FIRST_GOT + at))
+    }
 }
