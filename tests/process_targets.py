@@ -52,6 +52,10 @@ def give_cyclic():
     return cycle
 
 
+def give_function():
+    return lambda: 5
+
+
 def raise_unpicklable():
     raise KeyError("key", threading.Lock())
 

@@ -93,13 +93,15 @@ def test_an_unpicklable_result_names_the_part_to_blame():
     assert process.exitcode == 0
     with pytest.raises(pickle.PicklingError, match=r": result\[2\] is a _thread.lock"):
         started(targets.give_cyclic).result()
+    with pytest.raises(pickle.PicklingError, match=r": result is the function give_function.<locals>.<lambda>: "):
+        started(targets.give_function).result()
 
 
 def test_an_exception_that_cannot_travel_names_the_part_to_blame():
-    with pytest.raises(pickle.PicklingError, match=r"raised KeyError(?s:.*)error.args\[1\] is a _thread.lock") as raised:
+    with pytest.raises(pickle.PicklingError, match=r"raised KeyError(?s:.*)args\[1\] is a _thread.lock") as raised:
         started(targets.raise_unpicklable).result()
     assert "in raise_unpicklable" in str(raised.value.__cause__)
-    with pytest.raises(pickle.PicklingError, match=r"raised Secretive: 1(?s:.*)argument: 'two'.*__reduce__") as raised:
+    with pytest.raises(pickle.PicklingError, match=r"raised process_targets.Secretive: 1(?s:.*)argument: 'two'.*__reduce__") as raised:
         started(targets.raise_secretive).result()
     assert "in raise_secretive" in str(raised.value.__cause__)
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 HEAD = """\
 import asyncio
+import multiprocessing
 from typing import Literal, assert_type
 
 import oneloom
@@ -48,6 +49,10 @@ RIGHT = {
     "maxsize can be set": "oneloom.Queue[int]().maxsize = 7",
     "a thread has its target's result": "assert_type(oneloom.Thread(target=double, args=(2,)).result(), int)",
     "awaiting it gives the same": "assert_type(await oneloom.Thread(target=double, args=(2,)), int)",
+    "a process has its target's result": "assert_type(oneloom.Process(target=double, args=(2,)).result(timeout=1), int)",
+    "also when it is awaited": "assert_type(await oneloom.Process(target=double, args=(2,), start_method='spawn'), int)",
+    "a process is multiprocessing's": "process: multiprocessing.Process = oneloom.Process()",
+    "a death has a status": "assert_type(oneloom.WorkerDied('text', -9).exitcode, int | None)",
     "run gives the coroutine's result": "assert_type(oneloom.run(text()), str)",
     "acquire says whether": "assert_type(oneloom.Lock(name='lock').acquire(timeout=-1), bool)",
     "acquire_async says whether": "assert_type(await oneloom.RLock().acquire_async(1), bool)",
@@ -77,6 +82,8 @@ WRONG = {
     "a lock that is none": "oneloom.Condition(3)",
     "setting a name": "oneloom.Lock().name = 'lock'",
     "a wrong result": "value: str = oneloom.Thread(target=double, args=(2,)).result()",
+    "a wrong result of a process": "value: str = oneloom.Process(target=double, args=(2,)).result()",
+    "a start method that does not exist": "oneloom.Process(start_method='thread')",
 }
 
 

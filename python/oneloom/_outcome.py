@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    T = TypeVar("T", default=Any)
+    _T = TypeVar("_T", default=Any)
 else:
-    T = None
 
     class Generic:  # Importing typing would take longer than importing the rest of oneloom.
         __class_getitem__ = classmethod(type(list[int]))

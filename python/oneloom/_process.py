@@ -18,21 +18,16 @@ import weakref
 from multiprocessing import popen_fork, popen_forkserver, popen_spawn_posix, process
 
 from oneloom import _remote
-from oneloom._outcome import Generic, Outcome, T, keeping_outcome, keeping_value, leave_traceback, out_of_traceback
+from oneloom._outcome import Generic, Outcome, keeping_outcome, keeping_value, leave_traceback, out_of_traceback
 from oneloom._worker_died import WorkerDied, in_words, out_of_memory_kills
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import Callable, Generator, Iterable, Mapping
-    from typing import Any
+    from typing import Any, Literal
 
-    class _StandardPopen(popen_fork.Popen):  # What the stubs of the standard library leave out.
-        sentinel: int
-        pid: int
-
-else:
-    _StandardPopen = object
+    from oneloom._outcome import _T
 
 _CURE = (
     'Likely fix: put what starts processes in the main module under `if __name__ == "__main__":`, because a child that is '
@@ -97,7 +92,7 @@ def _memory_in_child(descriptor: Any) -> _Memory:
     return _Memory(number)
 
 
-class _KnownEnd(_StandardPopen):
+class _KnownEnd(popen_fork.Popen):
     """A started process whose end any number of threads and coroutines may wait for.
 
     The standard library's waits for the end of a pipe, which a grandchild may keep open, and two threads that wait at
@@ -177,10 +172,6 @@ class _KnownEnd(_StandardPopen):
                 self._is_noting = False
 
 
-class _Forked(_KnownEnd, popen_fork.Popen):
-    pass
-
-
 class _Spawned(_KnownEnd, popen_spawn_posix.Popen):
     pass
 
@@ -189,7 +180,7 @@ class _ForkServed(_KnownEnd, popen_forkserver.Popen):
     pass
 
 
-_STARTED_BY: dict[str, Callable[[Any], _KnownEnd]] = {"fork": _Forked, "spawn": _Spawned, "forkserver": _ForkServed}
+_STARTED_BY: dict[str, Callable[[Any], _KnownEnd]] = {"fork": _KnownEnd, "spawn": _Spawned, "forkserver": _ForkServed}
 
 
 async def _readable(descriptor: int, timeout: float | None) -> bool:
@@ -221,7 +212,7 @@ def _settle(future: Future[bool], value: bool) -> None:
         future.set_result(value)
 
 
-class Process(multiprocessing.Process, Generic[T]):
+class Process(multiprocessing.Process, Generic["_T"]):
     """A process whose result can be had, by `result()` from a thread or by `await` from a coroutine.
 
     Takes what `multiprocessing.Process` takes, and `start_method=`, one of "fork", "spawn" and "forkserver": the running
@@ -241,13 +232,13 @@ class Process(multiprocessing.Process, Generic[T]):
     def __init__(
         self,
         group: None = None,
-        target: Callable[..., T] | None = None,
+        target: Callable[..., _T] | None = None,
         name: str | None = None,
         args: Iterable[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
         daemon: bool | None = None,
-        start_method: str | None = None,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
     ) -> None:
         if start_method is not None and start_method not in _STARTED_BY:
             raise ValueError(f"start_method is 'fork', 'spawn' or 'forkserver', not {start_method!r}")
@@ -259,7 +250,7 @@ class Process(multiprocessing.Process, Generic[T]):
         with out_of_traceback:
             super().start()
 
-    def _Popen(self, process_obj: Process[T]) -> _KnownEnd:  # type: ignore[override]
+    def _Popen(self, process_obj: Process[_T]) -> _KnownEnd:  # type: ignore[override]
         method = self._start_method or multiprocessing.get_start_method()
         if method != "fork" and getattr(process.current_process(), "_inheriting", False):
             raise RuntimeError(f"{self.__described()} can't be started while a child imports the main module. {_CURE}")
@@ -301,7 +292,7 @@ class Process(multiprocessing.Process, Generic[T]):
         await self.__started().wait_async(timeout)
         self.join(0)
 
-    def result(self, timeout: float | None = None) -> T:
+    def result(self, timeout: float | None = None) -> _T:
         """Wait until the process has ended, and return its result or raise its exception.
 
         TimeoutError after `timeout` seconds. WorkerDied if it ended without a result: it was killed, or left by
@@ -312,14 +303,14 @@ class Process(multiprocessing.Process, Generic[T]):
             raise TimeoutError(f"{self.__described()} has not ended within {timeout} s")
         return self.__ended_with()
 
-    def __await__(self) -> Generator[Any, Any, T]:
+    def __await__(self) -> Generator[Any, Any, _T]:
         return self.__await_result().__await__()
 
-    async def __await_result(self) -> T:
+    async def __await_result(self) -> _T:
         await self.join_async()
         return self.__ended_with()
 
-    def __ended_with(self) -> T:
+    def __ended_with(self) -> _T:
         memory = self.__memory  # Looked at first, because it goes last; nor does it go while another thread reads.
         outcome = self.__outcome
         if outcome is None:
@@ -331,7 +322,7 @@ class Process(multiprocessing.Process, Generic[T]):
             outcome = vars(self).setdefault("_Process__outcome", found)
         self.__memory = memory = None
         if outcome.error is None:
-            value: T = outcome.value
+            value: _T = outcome.value
             return value
         try:
             raise outcome.error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from multiprocessing.reduction import ForkingPickler
+from types import FunctionType
 
 from oneloom._outcome import Outcome
 
@@ -42,7 +43,7 @@ def dump(outcome: Outcome, file: IO[bytes], whose: str) -> None:
             _pickle(outcome.value, file)
             return
         except Exception as error:
-            said = f"the result of {whose} can't be pickled: {_blame(outcome.value, 'result')}: {error}"
+            said = f"the result of {whose} can't be pickled: {_blame(outcome.value, 'result')}: {_in_words(error)}"
             failure: _Failure = None, said, ""
             file.seek(begun)
             file.truncate()
@@ -64,7 +65,7 @@ def load(view: memoryview, whose: str) -> Outcome:
             if text:
                 outcome.error.__cause__ = RemoteTraceback(text)
     except Exception as error:
-        raise pickle.UnpicklingError(f"what {whose} ended with can't be unpickled here: {error}") from error
+        raise pickle.UnpicklingError(f"what {whose} ended with can't be unpickled here: {_in_words(error)}") from error
     outcome.known = True
     return outcome
 
@@ -75,30 +76,33 @@ def _pickle(thing: Any, file: IO[bytes]) -> None:
 
 def _failure(error: BaseException, whose: str) -> _Failure:
     text = "".join(traceback.format_exception(error))
-    said = f"{whose} raised {type(error).__qualname__}: {error}"
+    said = f"{whose} raised {''.join(traceback.format_exception_only(error)).rstrip()}"
     try:
         pickled = bytes(ForkingPickler.dumps(error, pickle.HIGHEST_PROTOCOL))
     except Exception as reason:
-        return None, f"{said}\nIt can't be pickled: {_blame(error, 'error')}: {reason}", text
+        return None, f"{said}\nIt can't be pickled: {_blame(error, 'error')}: {_in_words(reason)}", text
     try:
         pickle.loads(pickled)
     except Exception as reason:
         likely = "let its __init__ pass all its arguments on to super().__init__, or define __reduce__"
-        return None, f"{said}\nIt can't be unpickled: {reason}. Likely fix: {likely}.", text
+        return None, f"{said}\nIt can't be unpickled: {_in_words(reason)}. Likely fix: {likely}.", text
     return pickled, "", text
 
 
 def _blame(thing: Any, name: str) -> str:
     """The innermost part of a thing that can't be pickled."""
     seen = {id(thing)}
-    for _ in range(_DEEPEST):
-        for path, part in _parts(thing):
-            if id(part) not in seen and not _can_be_pickled(part):
-                seen.add(id(part))
-                name, thing = name + path, part
+    try:
+        for _ in range(_DEEPEST):
+            for path, part in _parts(thing):
+                if id(part) not in seen and not _can_be_pickled(part):
+                    seen.add(id(part))
+                    name, thing = name + path, part
+                    break
+            else:
                 break
-        else:
-            break
+    except Exception:
+        pass  # The parts of a thing are the program's own code: what it raises must not hide the error that is told.
     return f"{name} is {_described(thing)}"
 
 
@@ -116,10 +120,17 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _described(thing: Any) -> str:
-    if isinstance(thing, (str, int, float, bytes)):
+    if type(thing) in (str, bytes):
+        return repr(thing[:60])
+    if type(thing) in (int, float):
         return f"{thing!r:.60}"
-    named = getattr(thing, "__qualname__", None)
-    return f"the function {named}" if callable(thing) and named else f"a {type(thing).__module__}.{type(thing).__qualname__}"
+    if isinstance(thing, FunctionType):
+        return f"the function {thing.__qualname__}"
+    return f"a {type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _can_be_pickled(thing: Any) -> bool:

@@ -13,13 +13,15 @@ import time
 
 from oneloom._compat.exit import call_before_last_joins, main_thread_counts_as_ended
 from oneloom._native import Completion, _at_exit
-from oneloom._outcome import Generic, Outcome, T, keeping_outcome, keeping_value, out_of_traceback
+from oneloom._outcome import Generic, Outcome, keeping_outcome, keeping_value, out_of_traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Generator, Iterable, Mapping
     from typing import Any
+
+    from oneloom._outcome import _T
 
 _CONTEXT_IS_STANDARD = sys.version_info >= (3, 14)
 
@@ -34,7 +36,7 @@ class _Outcome(Outcome):
         self.completion = Completion()
 
 
-class Thread(threading.Thread, Generic[T]):
+class Thread(threading.Thread, Generic["_T"]):
     """A thread whose result can be had, by `result()` from a thread or by `await` from a coroutine.
 
     Takes what `threading.Thread` takes, and `context=`, a `contextvars.Context` to run in. What the target (or an
@@ -54,7 +56,7 @@ class Thread(threading.Thread, Generic[T]):
     def __init__(
         self,
         group: None = None,
-        target: Callable[..., T] | None = None,
+        target: Callable[..., _T] | None = None,
         name: str | None = None,
         args: Iterable[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -120,7 +122,7 @@ class Thread(threading.Thread, Generic[T]):
         if self.__may_have_to_wait() and await self.__started().completion.wait_async(timeout):
             super().join()  # What is left of the thread takes microseconds.
 
-    def result(self, timeout: float | None = None) -> T:
+    def result(self, timeout: float | None = None) -> _T:
         """Wait until the thread has ended, and return its result or raise its exception.
 
         TimeoutError after `timeout` seconds; RuntimeError and DeadlockError as for `join`.
@@ -130,10 +132,10 @@ class Thread(threading.Thread, Generic[T]):
             raise TimeoutError(f"thread {self.name!r} has not ended within {timeout} s")
         return self.__ended_with()
 
-    def __await__(self) -> Generator[Any, Any, T]:
+    def __await__(self) -> Generator[Any, Any, _T]:
         return self.__await_result().__await__()
 
-    async def __await_result(self) -> T:
+    async def __await_result(self) -> _T:
         await self.join_async()
         return self.__ended_with()
 
@@ -142,12 +144,12 @@ class Thread(threading.Thread, Generic[T]):
         # The main thread, under the runner, was never started: it is waited for as ever.
         return self.__outcome is not None and self.is_alive()
 
-    def __ended_with(self) -> T:
+    def __ended_with(self) -> _T:
         outcome = self.__started()
         if not outcome.known:
             raise RuntimeError(f"thread {self.name!r} has no result: it did not come along when this process forked")
         if outcome.error is None:
-            value: T = outcome.value
+            value: _T = outcome.value
             return value
         try:
             raise outcome.error
