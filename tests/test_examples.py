@@ -32,6 +32,16 @@ def test_await_thread_gives_values_and_exceptions():
     assert done.err == ""
 
 
+def test_await_process_gives_values_exceptions_and_deaths():
+    done = run_example("await_process.py").check()
+    factors, failure, death, end = done.out.splitlines()
+    assert factors == "6857 999999000001"
+    assert failure == "the process failed: invalid literal for int() with base 10: 'seven', at: return int(text)"
+    assert re.match(r"process 'native code' \(pid \d+\) was killed by SIGABRT \(", death)
+    assert end == "ended with -9"
+    assert done.err.endswith("ValueError: invalid literal for int() with base 10: 'seven'\n")
+
+
 def test_deadlock_report_tells_one_thread_and_lets_the_other_go_on():
     done = run_example("deadlock_report.py").check()
     victim, milliseconds = re.search(r"^(Ada|Bob) was told after ([0-9.]+) ms:$", done.out, re.MULTILINE).groups()

@@ -24,6 +24,7 @@ RUNNERS = {"python": (), "python -m oneloom": ("-m", "oneloom")}
 # Exit status and last line on standard error, where these are not 0 and nothing.
 ENDINGS = {
     "async_gather_and_wait.py": (1, "ValueError: broken"),
+    "child_processes.py": (0, "ValueError: broken"),
     "ticket_pool.py": (0, "RuntimeError: the toast is burnt"),
     "waiting_for_a_database.py": (0, "ConnectionError: archive did not come up, tried 3 times"),
 }
