@@ -1,8 +1,8 @@
 """Deadlocks and dumps in words: who waits for what, who holds it, and where each of them stands.
 
 The native module finds and decides; it calls this module, attached to the interpreter, for everything that has
-to do with names, frames and text. Participants come as ("thread", ident, native id), ("task", task, 0) or
-("nobody", ended, 0); waits as the tuples that `_native._waits` gives.
+to do with names, frames and text. Participants come as ("thread", ident, native id), ("task", task, 0),
+("nobody", ended, 0) or ("stranger", account, process id); waits as the tuples that `_native._waits` gives.
 """
 
 from __future__ import annotations
@@ -28,10 +28,17 @@ if TYPE_CHECKING:
 # Is told the text of every report besides.
 listener: Callable[[str], object] | None = None
 
-# How the names of files begin whose frames are left out. Our own say nothing about the program; threading's and runpy's
-# are the same under every one.
-uninteresting: tuple[str, ...] = (os.path.dirname(__file__) + os.sep, threading.__file__, "<frozen runpy>")
+# How the names of files begin whose frames are left out. Our own say nothing about the program; those of threading,
+# multiprocessing and runpy are the same under every one.
+uninteresting: tuple[str, ...] = (
+    os.path.dirname(__file__) + os.sep,
+    threading.__file__,
+    os.path.join(os.path.dirname(threading.__file__), "multiprocessing", ""),
+    "<frozen runpy>",
+)
 _DEPTH = 6
+# How many bytes a thread may tell other processes.
+_ROOM = 384
 
 _HEADS = {
     "certain": "these wait for each other, and nothing else can help:",
@@ -55,7 +62,41 @@ def name_of(party: _Party) -> str:
         # A thread that is just starting, or was not started by Python, has no name here.
         name = f"thread {thread.name!r}" if thread is not None else f"thread {native}"
         return f"{name} in task {running.get_name()!r}" if running is not None else name
+    if kind == "stranger":
+        return key.partition("\n")[0] or (f"process {native}" if native else "a process that died")
     return "an owner that has ended" if key else "an unknown owner"
+
+
+def account(who: _Party, what: tuple[str, str | None, int]) -> tuple[str, bool]:
+    """What a thread that waits for something shared tells other processes: who it is, what it waits for, where it stands.
+
+    And whether they must not take its wait for one that lasts: a signal handler may end it, or the end of its process.
+    """
+    kind, name, number = what
+    thread = threading._active.get(who[1])  # type: ignore[attr-defined]
+    main = thread is threading.main_thread()
+    may_end = has_signal_handlers() if main else thread is None or thread.daemon
+    lines = [f"{name_of(who)} of {_process()}", _thing(kind, name, number)]
+    places = _lines_of_places(who)
+    # There is room for a few places. The innermost tell most.
+    while places and len(_plain("\n".join(lines + places))) > _ROOM:
+        del places[0]
+    return _plain("\n".join(lines + places)).decode(), may_end
+
+
+def _plain(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _process() -> str:
+    module = sys.modules.get("multiprocessing.process")
+    return f"process {os.getpid()}" + (f" {module.current_process().name!r}" if module else "")
+
+
+def _thing(kind: str, name: str | None, number: int) -> str:
+    if name is not None:
+        return f"{kind} {name!r}"
+    return f"{kind} number {number:#x}" if kind.startswith("shared") else f"{kind} at {number:#x}"
 
 
 def describe(title: str, certainty: str, waits: list[_Wait]) -> str:
@@ -64,15 +105,24 @@ def describe(title: str, certainty: str, waits: list[_Wait]) -> str:
     holder_ended = any(how == "ended" for *_, how, _, _ in waits)
     if holder_ended:
         lines[0] = f"{title}: what is waited for is held by a thread or task that has ended:"
-    for wait in waits:
-        lines += _lines_of(wait)
+    everywhere = any(who[0] == "stranger" for who, *_ in waits)
+    for wait, (holder, *_) in zip(waits, [*waits[1:], *waits[:1]]):
+        lines += _lines_of(wait, holder if everywhere else None)
     lines.append(_HINTS[certainty])
     return "\n".join(lines)
 
 
-def _lines_of(wait: _Wait) -> list[str]:
+def _lines_of(wait: _Wait, holder: _Party | None = None) -> list[str]:
+    """A wait in words; `holder` where several processes take part, and each is to be named."""
     who, kind, name, address, other, how, _, _ = wait
-    thing = f"{kind} {name!r}" if name is not None else f"{kind} at {address:#x}"
+    if who[0] == "stranger":
+        _, _, told = who[1].partition("\n")
+        thing, _, places = told.partition("\n")
+        line = f"  {name_of(who)} waits for {thing or _thing(kind, name, address)}, held by {_name_with_process(holder)}"
+        return [line, *places.splitlines()]
+    thing = _thing(kind, name, address)
+    if holder is not None and how in ("held", "elsewhere"):
+        return [f"  {_name_with_process(who)} waits for {thing}, held by {_name_with_process(holder)}", *_lines_of_places(who)]
     if kind == "thread" and other is not None:
         line = f"  {name_of(who)} waits for the end of {name_of(other)}"
     elif how == "runs on":
@@ -84,6 +134,12 @@ def _lines_of(wait: _Wait) -> list[str]:
     else:
         line = f"  {name_of(who)} waits for {thing}"
     return [line, *_lines_of_places(who)]
+
+
+def _name_with_process(party: _Party | None) -> str:
+    if party is None or party[0] == "stranger":
+        return "an unknown owner" if party is None else name_of(party)
+    return f"{name_of(party)} of {_process()}"
 
 
 def _lines_of_places(who: _Party) -> list[str]:

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from oneloom import _native
+from oneloom import DeadlockError, _native, deadlock
 from oneloom.queue import ShutDown
 from oneloom.shared import Lock, Queue
 
@@ -129,3 +129,21 @@ def echo_many_in_a_coroutine(requests, answers):
             pass
 
     asyncio.run(main())
+
+
+def take_both(first, second, ready, go, answers, scoped=True, policy="raise"):
+    """Holds `first`, says so, waits for its turn, and wants `second`."""
+    deadlock.policy(cycles=policy)
+    if scoped:
+        first.__enter__()
+    else:
+        first.acquire()
+    ready.put(os.getpid())
+    go.wait()
+    try:
+        with second:
+            answers.put((os.getpid(), ""))
+    except DeadlockError as error:
+        answers.put((os.getpid(), str(error)))
+    finally:
+        first.release()

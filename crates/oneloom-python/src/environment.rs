@@ -3,10 +3,10 @@
 use std::ffi::{c_int, c_void};
 
 use oneloom_wait::clock::Deadline;
-use oneloom_wait::graph::Deadlock;
+use oneloom_wait::graph::{Deadlock, Resource};
 use oneloom_wait::inbox::Local;
 use oneloom_wait::owner::flag;
-use oneloom_wait::wait::{Call, Environment, Judgement, Stop, block};
+use oneloom_wait::wait::{Account, Call, Environment, Judgement, Stop, block};
 use pyo3::ffi;
 use pyo3::marker::Ungil;
 use pyo3::prelude::*;
@@ -69,6 +69,11 @@ impl Environment for PythonThread {
             self.ask((), |python| python.check_signals());
         }
         self.raised.is_some() && !self.must_finish
+    }
+
+    fn account(&mut self, resource: &dyn Resource) -> Account {
+        let unseen = Account { text: String::new(), may_end: true };
+        self.ask(unseen, |python| report::account(python, resource))
     }
 
     fn judge(&mut self, deadlock: &Deadlock) -> Judgement {

@@ -5,10 +5,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use oneloom_wait::graph::{self, Certainty, Deadlock, Edge, Step};
+use oneloom_wait::graph::{self, Certainty, Deadlock, Edge, Resource, Step};
 use oneloom_wait::owner::{Kind, Owner, flag, registry};
 use oneloom_wait::quiescence;
-use oneloom_wait::wait::Judgement;
+use oneloom_wait::wait::{Account, Judgement};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -115,6 +115,13 @@ fn closed_by_first(deadlock: &Deadlock) -> bool {
     since.next().is_some_and(|first| since.all(|other| other <= first))
 }
 
+/// Which wait it is. One for what processes share is shown anew after every try, but begins only once.
+fn identity(step: &Step) -> (Owner, u64) {
+    let shared = step.flags & flag::SHARED != 0;
+    let stranger = step.account.as_ref().map(|account| Owner::from_bits(account.pid.into()));
+    (stranger.unwrap_or(step.owner), if shared { step.since } else { step.sequence })
+}
+
 /// Cycles that were reported, each by its owners and their waits: everybody in a cycle finds it.
 static REPORTED: Mutex<Vec<Vec<(Owner, u64)>>> = Mutex::new(Vec::new());
 /// How many are remembered.
@@ -125,7 +132,7 @@ fn reported() -> MutexGuard<'static, Vec<Vec<(Owner, u64)>>> {
 }
 
 fn warn_once(python: Python<'_>, deadlock: &Deadlock, title: &str) -> PyResult<()> {
-    let mut waits: Vec<_> = deadlock.steps.iter().map(|step| (step.owner, step.sequence)).collect();
+    let mut waits: Vec<_> = deadlock.steps.iter().map(identity).collect();
     waits.sort_unstable_by_key(|(owner, _)| owner.to_bits());
     let mut known = reported();
     if known.contains(&waits) {
@@ -158,7 +165,7 @@ pub fn may_still_move(python: Python<'_>) -> PyResult<bool> {
         return Ok(false);
     }
     let mut told = reported().iter().flatten().copied().collect::<Vec<_>>();
-    told.retain(|wait| waits.iter().any(|step| *wait == (step.owner, step.sequence)));
+    told.retain(|wait| waits.iter().any(|step| *wait == identity(step)));
     if told.is_empty() && !QUIET_REPORTED.swap(true, Ordering::Relaxed) {
         let quiet = Deadlock { steps: waits, certainty: Certainty::Quiescent, holder_ended: false };
         warn(python, &quiet, "perhaps a deadlock")
@@ -210,6 +217,18 @@ fn tell<'py>(
     python.import("oneloom._report")?.call_method1(function, (title, certainty, facts))
 }
 
+/// What other processes are to know of the calling thread, which is about to wait for long.
+///
+/// # Errors
+/// What was raised meanwhile.
+pub fn account(python: Python<'_>, resource: &dyn Resource) -> PyResult<Account> {
+    let who = party(python, owner::thread(python))?;
+    let what = (resource.kind(), resource.name(), resource.number());
+    let told = python.import("oneloom._report")?.call_method1("account", (who, what))?;
+    let (text, may_end) = told.extract()?;
+    Ok(Account { text, may_end })
+}
+
 /// One tuple a step: (who waits, kind, name, address, who holds or None, how, since, flags).
 fn facts<'py>(python: Python<'py>, steps: &[Step], holder_ended: bool) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(python);
@@ -218,10 +237,15 @@ fn facts<'py>(python: Python<'py>, steps: &[Step], holder_ended: bool) -> PyResu
             Edge::HeldBy { holder, .. } if holder_ended => ("ended", Some(party(python, holder)?)),
             Edge::HeldBy { holder, .. } => ("held", Some(party(python, holder)?)),
             Edge::RunsOn(thread) => ("runs on", Some(party(python, thread)?)),
+            Edge::HeldElsewhere(hold) => ("elsewhere", Some(stranger(python, hold.pid, "")?)),
             Edge::Unheld => ("unheld", None),
         };
+        let who = match &step.account {
+            Some(account) => stranger(python, account.pid, &account.text)?,
+            None => party(python, step.owner)?,
+        };
         list.append((
-            party(python, step.owner)?,
+            who,
             step.kind,
             step.name.as_deref(),
             step.resource,
@@ -278,6 +302,11 @@ fn party(python: Python<'_>, owner: Owner) -> PyResult<Bound<'_, PyTuple>> {
         Kind::Task => ("task", owner::task_of(python, owner), 0, python.None()).into_pyobject(python),
         Kind::Free => ("nobody", owner.is_somebody(), 0, python.None()).into_pyobject(python),
     }
+}
+
+/// Somebody in another process: ("stranger", what it tells of itself, the process's id, None).
+fn stranger<'py>(python: Python<'py>, pid: u32, text: &str) -> PyResult<Bound<'py, PyTuple>> {
+    ("stranger", text, pid, python.None()).into_pyobject(python)
 }
 
 /// The name of an owner, for messages and reprs.

@@ -42,6 +42,8 @@ pub enum Kind {
     PriorityQueue = 10,
     /// The index of a priority queue.
     Heap = 11,
+    /// A [`crate::waits::Content`].
+    Wait = 15,
 }
 
 /// The size of a block's header.
@@ -194,6 +196,12 @@ impl Block {
     pub fn becomes_part_of(&self, object: Reference) -> Result<(), Error> {
         self.header()?.owner.store(object.0, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Whether it is a process's own.
+    pub fn is_of(&self, process: Tag) -> bool {
+        let owner = PROCESS | u64::from(process.0);
+        self.header().is_ok_and(|header| header.owner.load(Ordering::SeqCst) == owner)
     }
 
     /// Whether it is part of `object`.

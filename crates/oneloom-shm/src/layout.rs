@@ -48,6 +48,8 @@ pub struct Header {
     pub deaths: AtomicU32,
     /// The value of `deaths` up to which blocks of the dead were swept.
     pub swept: AtomicU32,
+    /// In front of the decision who raises in a deadlock. Nothing of its own stands behind it.
+    pub verdict: Latch,
     /// The first free block of each kind and size, 0 for none. Inside the arena's latch.
     pub free: [[AtomicU64; CLASSES]; KINDS],
 }
@@ -64,6 +66,8 @@ pub struct Record {
     pub doorbell: Word,
     /// Whether a monitor listens. Written by the process.
     pub listening: AtomicU32,
+    /// The first of the process's wait records, by [`crate::arena::Reference`]. Written by the process.
+    pub waits: AtomicU64,
 }
 
 /// What stands in front of every block.
@@ -109,13 +113,13 @@ pub(crate) use rows;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event, event_count, flow, mutex, priority, queue};
+    use crate::{event, event_count, flow, mutex, priority, queue, waits};
 
     /// Each table of `LAYOUT.md` is what the code has, whole and in order.
     #[test]
     fn layout_md_tells_what_the_code_has() {
         let page = include_str!("../LAYOUT.md");
-        let of_records = rows!(Record { identity, started, doorbell, listening });
+        let of_records = rows!(Record { identity, started, doorbell, listening, waits });
         let of_blocks = rows!(BlockHeader { owner, generation, kind, size, next });
         let of_header = rows!(Header {
             magic,
@@ -130,6 +134,7 @@ mod tests {
             joined,
             deaths,
             swept,
+            verdict,
             free
         });
         let (start, tail, head, of_queue) = queue::rows();
@@ -142,6 +147,7 @@ mod tests {
             ("Mutex", mutex::rows()),
             ("Event", event::rows()),
             ("Flow", flow::rows()),
+            ("Wait", waits::rows()),
             ("Queue", of_queue),
             ("Tail", tail),
             ("Head", head),

@@ -13,6 +13,7 @@
 //! - [`event_count`]: a word to sleep on, for threads and tasks of all processes.
 //! - [`wait`], [`monitor`]: sleeping there, and the threads that watch deaths and answer the doorbell.
 //! - [`payload`], [`flow`]: items on their way; what queues of every order have in common.
+//! - [`waits`], [`deadlock`]: who waits, for other processes to read, and waits that can never end.
 //! - [`handle`]: how an object is named across processes.
 //! - [`mutex`], [`event`], [`queue`], [`priority`]: what users use.
 //!
@@ -21,6 +22,8 @@
 
 #[cfg(not(loom))]
 pub mod arena;
+#[cfg(not(loom))]
+pub mod deadlock;
 #[cfg(not(loom))]
 pub mod error;
 #[cfg(not(loom))]
@@ -55,3 +58,5 @@ pub mod segment;
 pub mod step;
 #[cfg(not(loom))]
 pub mod wait;
+#[cfg(not(loom))]
+pub mod waits;

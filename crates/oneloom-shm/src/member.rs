@@ -94,6 +94,7 @@ impl Segment {
             record.identity.compare_exchange(identity, claimed, Ordering::SeqCst, Ordering::Relaxed).ok()?;
             step::at(Step::RecordClaimed);
             record.listening.store(0, Ordering::Relaxed);
+            record.waits.store(0, Ordering::Relaxed);
             record.started.store(process::started(pid).unwrap_or(0), Ordering::Release);
             step::at(Step::RecordWritten);
             Some(Tag::of(slot, claimed))

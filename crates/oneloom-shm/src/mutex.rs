@@ -1,12 +1,15 @@
 //! A lock that processes share, and that goes to the next waiter when its owner dies.
 //!
-//! The state's lower half is 0 or the [`Tag`] of the process that holds the lock. Who in that process holds it, and
-//! how, stands beside it: written after the state was taken, cleared before it is given back, so that what is read there
-//! belongs to this hold or is 0.
+//! The state tells which process holds the lock by its [`Tag`], who in it, in short, and whether nobody else may release:
+//! all at once, because whoever looks for a deadlock believes what it reads there. The holder's whole name stands beside
+//! it: written after the state was taken, cleared before it is given back.
 
 use oneloom_wait::atomic::{AtomicU64, Ordering};
+use oneloom_wait::graph::{self, HoldElsewhere, Resource};
+use oneloom_wait::owner::Owner;
 
 use crate::arena::{Block, Kind};
+use crate::deadlock::{self, Awaited, Hold};
 use crate::error::Error;
 use crate::event_count::EventCount;
 use crate::handle::{Object, Shared};
@@ -19,7 +22,7 @@ use crate::wait::Call;
 /// What stands in the segment.
 #[repr(C, align(64))]
 pub struct Content {
-    /// The holder's tag, and [`RECOVERED`].
+    /// The holder's tag, [`RECOVERED`], who it is in short, and [`SCOPED`].
     state: AtomicU64,
     /// Who in the holder's process, in its lower 56 bits, and [`SCOPED`].
     holder: AtomicU64,
@@ -43,6 +46,13 @@ const RECOVERED: u64 = 1 << 32;
 /// Only the holder may release.
 const SCOPED: u64 = 1 << 63;
 const NAME: u64 = (1 << 56) - 1;
+const SHORT_SHIFT: u32 = 33;
+const SHORT: u32 = (1 << 30) - 1;
+
+/// Who holds the lock in a block.
+pub(crate) fn hold_in(block: Block) -> Option<Hold> {
+    hold(block.content::<Content>().ok()?.state.load(Ordering::SeqCst))
+}
 
 /// Who takes the lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +67,22 @@ impl Holder {
     fn bits(self) -> u64 {
         self.name & NAME | if self.scoped { SCOPED } else { 0 }
     }
+
+    /// The state of a lock that it holds as a thread or task of `process`.
+    #[inline]
+    fn state(self, process: Tag) -> u64 {
+        let short = u64::from(Owner::from_bits(self.name & NAME).short());
+        u64::from(process.0) | short << SHORT_SHIFT | self.bits() & SCOPED
+    }
+}
+
+/// Who holds a lock that has this state.
+fn hold(state: u64) -> Option<Hold> {
+    (state != 0).then_some(Hold {
+        process: Tag(state as u32),
+        name: (state >> SHORT_SHIFT) as u32 & SHORT,
+        certain: state & SCOPED != 0,
+    })
 }
 
 /// How the lock was taken.
@@ -85,6 +111,7 @@ pub enum ReleaseError {
 /// A lock in a segment.
 pub struct Mutex {
     object: Object<Content>,
+    name: Option<String>,
 }
 
 impl Mutex {
@@ -93,12 +120,18 @@ impl Mutex {
     /// # Errors
     /// If there is no memory for it.
     pub fn new(segment: &'static Segment) -> Result<Self, Error> {
-        Ok(Self { object: Object::create(segment)? })
+        Ok(Self::from_object(Object::create(segment)?))
     }
 
     /// The lock that an object is.
     pub fn from_object(object: Object<Content>) -> Self {
-        Self { object }
+        Self { object, name: None }
+    }
+
+    /// The same lock, with a name for messages of this process.
+    #[must_use]
+    pub fn named(self, name: Option<String>) -> Self {
+        Self { name, ..self }
     }
 
     /// The object that it is.
@@ -122,7 +155,7 @@ impl Mutex {
         let taken = free
             && content
                 .state
-                .compare_exchange(0, u64::from(me.0), Ordering::SeqCst, Ordering::Relaxed)
+                .compare_exchange(0, holder.state(me), Ordering::SeqCst, Ordering::Relaxed)
                 .is_ok();
         if taken {
             step::at(Step::MutexTaken);
@@ -139,7 +172,7 @@ impl Mutex {
         if state == 0 || !self.object.segment().is_dead(Tag(state as u32)) {
             return false;
         }
-        let mine = u64::from(me.0) | RECOVERED;
+        let mine = holder.state(me) | RECOVERED;
         let taken = content.state.compare_exchange(state, mine, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if taken {
             step::at(Step::MutexTakenOver);
@@ -196,6 +229,35 @@ impl Mutex {
     }
 }
 
+impl Resource for Mutex {
+    fn kind(&self) -> &'static str {
+        "shared Lock"
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn hold(&self) -> Option<graph::Hold> {
+        deadlock::hold_here(self.object.segment(), hold(self.object.content().state.load(Ordering::SeqCst))?)
+    }
+
+    fn hold_elsewhere(&self) -> Option<HoldElsewhere> {
+        deadlock::hold_elsewhere(
+            self.object.segment(),
+            hold(self.object.content().state.load(Ordering::SeqCst))?,
+        )
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.object.number())
+    }
+
+    fn disturb(&self) {
+        self.object.content().event.disturb();
+    }
+}
+
 /// Taking a lock.
 pub struct LockCall<L> {
     /// What to take.
@@ -217,6 +279,11 @@ impl<L: AsRef<Mutex>> Call for LockCall<L> {
 
     fn looks_ready(&self) -> bool {
         !self.mutex.as_ref().is_locked()
+    }
+
+    fn awaited(&self) -> Option<Awaited<'_>> {
+        let mutex = self.mutex.as_ref();
+        Some(Awaited { resource: mutex, reference: mutex.object.block().reference, caller: self.holder.name })
     }
 
     fn attempt(&mut self, me: Tag, thorough: bool) -> Result<Option<Taken>, Error> {

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
 
 use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering};
+use oneloom_wait::gate::Gate;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::layout::{BLOCKS_AT, Header, MAGIC, PROCESSES, RECORDS_AT, Record, VERSION};
 use crate::process;
 use crate::step::{self, Step};
+use crate::waits::Idle;
 
 /// How much address space to reserve: as much as there is to be had.
 const RESERVATIONS: [u64; 4] = [1 << 40, 1 << 36, 1 << 32, 1 << 28];
@@ -44,6 +46,8 @@ pub struct Segment {
     pub(crate) me: AtomicU64,
     /// The fork generation in which a monitor was started.
     pub(crate) monitored: AtomicU32,
+    /// This process's wait records that nobody uses now.
+    pub(crate) waits: Gate<Idle>,
 }
 
 // SAFETY: the memory behind `base` is never unmapped and holds atomics only.
@@ -123,7 +127,8 @@ impl Segment {
 
     fn over(base: NonNull<u8>, reserved: u64, descriptor: Option<OwnedFd>) -> &'static Self {
         let (me, monitored) = (AtomicU64::new(0), AtomicU32::new(0));
-        Box::leak(Box::new(Self { base, reserved, descriptor, me, monitored }))
+        let waits = Gate::new(Idle::new());
+        Box::leak(Box::new(Self { base, reserved, descriptor, me, monitored, waits }))
     }
 
     fn format(&self, limit: u64) -> Result<(), Error> {

@@ -27,6 +27,7 @@ steps! {
     HeadEntered, ChunkRetired, HeadMoved, PayloadRead, TakingWritten, Taken, PayloadTaken, HeadLeft, GetTold, HeadRepaired,
     ItemCopied, OrderEntered, HeapMade, HeapRetired, HeapNamed, HeapOwned, ItemLabelled, ItemPut, ItemIndexed, ItemCounted,
     ItemTaken, ItemRemoved, OrderLeft, ItemTold, HeapRebuilt,
+    WaitLinked, WaitWritten, WaitShown, VerdictEntered, VerdictReached, VerdictLeft, WaitHidden,
     FlagRaised, FlagTold, WordBumped, MaskTaken,
 }
 

@@ -2,17 +2,22 @@
 //!
 //! A thread tries, looks again for a while, and sleeps; a task looks as long before it is enlisted. A thread's first nap
 //! ends by itself, so that a short wait costs nothing more; a longer one is told to the [`monitor`], and sleeps until it
-//! is woken. From then on every look also asks whether whoever is waited for has died.
+//! is woken. From then on every look also asks whether whoever is waited for has died, and a wait for what somebody holds
+//! is shown to all who look for a deadlock.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use oneloom_wait::clock::Deadline;
+use oneloom_wait::graph::Deadlock;
+use oneloom_wait::owner::Owner;
 use oneloom_wait::spin;
-use oneloom_wait::wait::Environment;
+use oneloom_wait::wait::{Environment, Judgement};
+use oneloom_wait::waiter::Waiter;
 use oneloom_wait::word::Woken;
 
+use crate::deadlock::{Awaited, Sleeper};
 use crate::error::Error;
 use crate::event_count::EventCount;
 use crate::member::Tag;
@@ -33,6 +38,11 @@ pub trait Call {
     /// Whether trying may succeed: a cheap look, repeated while spinning.
     fn looks_ready(&self) -> bool;
 
+    /// What it waits for, if somebody may hold it.
+    fn awaited(&self) -> Option<Awaited<'_>> {
+        None
+    }
+
     /// Tries. `thorough`: also asks whether somebody it waits for has died, which costs 10 µs.
     ///
     /// # Errors
@@ -47,6 +57,8 @@ pub enum Stop {
     TimedOut,
     /// The environment ended it, and knows why.
     Interrupted,
+    /// It could never have ended.
+    Deadlock(Box<Deadlock>),
     /// Shared memory failed.
     Failed(Error),
 }
@@ -94,6 +106,8 @@ fn sleep<C: Call>(
 ) -> Result<C::Output, Stop> {
     let event = call.event();
     let mut watched = None;
+    let waiter = Waiter::new(Owner::NOBODY, 0);
+    let mut sleeper: Option<Sleeper> = None;
     let mut nap = FIRST_NAP;
     // A handler may fork; then this goes on in the child as another process.
     let mut me = me;
@@ -102,11 +116,34 @@ fn sleep<C: Call>(
         if let Some(output) = call.attempt(me, watched.is_some()).map_err(Stop::Failed)? {
             return Ok(output);
         }
+        // SAFETY: what is waited for and the waiter outlive this turn of the loop, and what is shown with it.
+        let shown =
+            unsafe { sleeper.as_ref().zip(call.awaited()).map(|(own, awaited)| own.show(&awaited, &waiter)) };
+        // Tried only while nothing is shown: whoever sees the wait is to know that nothing was taken.
+        if shown.is_some() && call.looks_ready() {
+            continue;
+        }
+        if let Some(deadlock) = sleeper.as_ref().and_then(|sleeper| sleeper.examine(call.segment(), me)) {
+            drop(shown);
+            match environment.judge(&deadlock) {
+                Judgement::Raise => {
+                    let last = call.attempt(me, true).map_err(Stop::Failed)?;
+                    return last.ok_or_else(|| Stop::Deadlock(Box::new(deadlock)));
+                }
+                Judgement::KeepWaiting if environment.interrupted() => return Err(Stop::Interrupted),
+                Judgement::KeepWaiting => continue,
+            }
+        }
         let until = match (&watched, environment.is_interruptible()) {
             (Some(monitor::Watched { blind: false, .. }), false) => deadline,
             _ => sooner(deadline, Deadline::after(Some(nap))),
         };
-        let woken = event.sleep(seen, until);
+        let woken =
+            event.sleep(seen, sooner(until, sleeper.as_ref().map_or(Deadline::Never, Sleeper::next_look)));
+        drop(shown);
+        if let Some(sleeper) = &mut sleeper {
+            sleeper.woken(woken == Woken::Look);
+        }
         if woken == Woken::Look {
             continue;
         }
@@ -120,6 +157,13 @@ fn sleep<C: Call>(
         let here = watched.as_ref().is_some_and(monitor::Watched::is_of_this_process);
         if !here {
             watched = Some(monitor::watch(call.segment(), event));
+            sleeper = call
+                .awaited()
+                .map(|awaited| Sleeper::new(call.segment(), &awaited, deadline.is_timed(), environment));
+            // It was asked about itself, which may have run a handler.
+            if environment.interrupted() {
+                return Err(Stop::Interrupted);
+            }
         }
         let blind = watched.as_ref().is_some_and(|watched| watched.blind);
         nap = if blind { BLIND_NAP } else { (nap * 2).min(LONGEST_NAP) };

@@ -115,8 +115,15 @@ impl<Q: Line> Scene<Q> {
     }
 }
 
-/// Steps that a busy child does not come to; each has a test of its own below.
-const ELSEWHERE: [Step; 15] = [
+/// Steps that a busy child does not come to; each has a test of its own, below or in `deadlocks`.
+const ELSEWHERE: [Step; 22] = [
+    Step::WaitLinked,
+    Step::WaitWritten,
+    Step::WaitShown,
+    Step::VerdictEntered,
+    Step::VerdictReached,
+    Step::VerdictLeft,
+    Step::WaitHidden,
     Step::FlagRaised,
     Step::FlagTold,
     Step::BlockCarved,

@@ -109,6 +109,7 @@ fn describe(deadlock: &Deadlock) -> String {
                 let _ = write!(text, ", held by {} which has ended", name(holder));
             }
             Edge::HeldBy { holder, .. } => _ = write!(text, ", held by {}", name(holder)),
+            Edge::HeldElsewhere(hold) => _ = write!(text, ", held by process {}", hold.pid),
             Edge::RunsOn(thread) => _ = write!(text, " of {}, which is blocked", name(thread)),
             Edge::Unheld => {}
         }

@@ -30,10 +30,20 @@ pub trait Resource: Sync {
     fn name(&self) -> Option<&str> {
         None
     }
-    /// Who holds it now, if that can be said.
+    /// Who holds it now, if that can be said and is of this process.
     fn hold(&self) -> Option<Hold> {
         None
     }
+    /// Who holds it now, if that is of another process.
+    fn hold_elsewhere(&self) -> Option<HoldElsewhere> {
+        None
+    }
+    /// What every process knows it by, where it stands in memory that they share.
+    fn number(&self) -> Option<u64> {
+        None
+    }
+    /// Makes those who wait for it look around, where they sleep elsewhere than on their waiters.
+    fn disturb(&self) {}
 }
 
 /// That somebody holds something.
@@ -41,6 +51,21 @@ pub trait Resource: Sync {
 pub struct Hold {
     /// Who.
     pub owner: Owner,
+    /// Whether nobody else can end the hold.
+    pub certain: bool,
+}
+
+/// That somebody in another process holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldElsewhere {
+    /// The family of processes in which the tag means something.
+    pub family: u64,
+    /// The process's tag there.
+    pub process: u32,
+    /// The process's id.
+    pub pid: u32,
+    /// Who in that process, by [`Owner::short`].
+    pub name: u32,
     /// Whether nobody else can end the hold.
     pub certain: bool,
 }
@@ -95,13 +120,28 @@ struct Outer {
 /// Shows that `owner` waits for `resource`.
 ///
 /// # Safety
-/// `resource` and `waiter` outlive what this returns, which is dropped and not leaked. Without
-/// [`flag::AWAITS`], an owner's publications are dropped in the opposite order of their making.
+/// As for [`publish_since`].
 pub(crate) unsafe fn publish(
     owner: Owner,
     resource: &dyn Resource,
     waiter: &Waiter,
     flags: u32,
+) -> Published {
+    // SAFETY: by this function's own contract.
+    unsafe { publish_since(owner, resource, waiter, flags, clock::now()) }
+}
+
+/// Shows that `owner` has waited for `resource` since `since`, on the monotonic clock.
+///
+/// # Safety
+/// `resource` and `waiter` outlive what this returns, which is dropped and not leaked. Without
+/// [`flag::AWAITS`], an owner's publications are dropped in the opposite order of their making.
+pub unsafe fn publish_since(
+    owner: Owner,
+    resource: &dyn Resource,
+    waiter: &Waiter,
+    flags: u32,
+    since: u64,
 ) -> Published {
     // SAFETY: only the lifetime is erased, and the caller promises it.
     let resource: NonNull<dyn Resource> = unsafe { std::mem::transmute(NonNull::from(resource)) };
@@ -119,7 +159,7 @@ pub(crate) unsafe fn publish(
             published.outer =
                 hidden.map(|(frame, fields)| Outer { frame, flags: fields.flags, since: fields.since });
         }
-        registry.write_wait(owner, frame.id(), flags, clock::now());
+        registry.write_wait(owner, frame.id(), flags, since);
     }
     fence(Ordering::SeqCst);
     published
@@ -171,6 +211,8 @@ pub enum Edge {
         /// Whether only the holder can end the hold.
         certain: bool,
     },
+    /// It waits for what somebody in another process holds.
+    HeldElsewhere(HoldElsewhere),
     /// It is a task whose event loop's thread is blocked.
     RunsOn(Owner),
     /// It waits for something that has no holder (seen in dumps, never in a cycle).
@@ -188,7 +230,7 @@ pub struct Step {
     pub flags: u32,
     /// Since when, on the monotonic clock.
     pub since: u64,
-    /// Where the thing that is waited for stands in memory.
+    /// Where the thing that is waited for stands in memory, or its number where processes share it.
     pub resource: u64,
     /// What kind of thing that is.
     pub kind: &'static str,
@@ -196,6 +238,17 @@ pub struct Step {
     pub name: Option<String>,
     /// What keeps the wait from ending.
     pub edge: Edge,
+    /// What a participant of another process has left to be read, who is nobody here.
+    pub account: Option<Account>,
+}
+
+/// What somebody in another process tells of its wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The process's id.
+    pub pid: u32,
+    /// Who waits, for what, and where it stands: a line each.
+    pub text: String,
 }
 
 /// How sure it is that the waits can't end.
@@ -245,17 +298,18 @@ fn wait_with(
     }
     let edge = match resource.hold() {
         Some(Hold { owner: holder, certain }) => Edge::HeldBy { holder, certain },
-        None => Edge::Unheld,
+        None => resource.hold_elsewhere().map_or(Edge::Unheld, Edge::HeldElsewhere),
     };
     Some(Step {
         owner,
         sequence: fields.sequence,
         flags: fields.flags,
         since: fields.since,
-        resource: frame.id(),
+        resource: resource.number().unwrap_or_else(|| frame.id()),
         kind: resource.kind(),
         name: name(resource),
         edge,
+        account: None,
     })
 }
 
@@ -275,7 +329,7 @@ fn leads_back(registry: &Registry, start: Owner) -> bool {
         let next = match step.edge {
             Edge::HeldBy { holder, .. } => holder,
             Edge::RunsOn(thread) => thread,
-            Edge::Unheld => return false,
+            Edge::HeldElsewhere(_) | Edge::Unheld => return false,
         };
         if step.flags & flag::TIMED != 0 {
             return false;
@@ -294,6 +348,11 @@ fn leads_back(registry: &Registry, start: Owner) -> bool {
     }
 }
 
+/// What keeps `owner` of this process from going on, as [`wait_of`] or because its event loop's thread is blocked.
+pub fn obstacle_of(owner: Owner) -> Option<Step> {
+    step_of(registry(), owner)
+}
+
 /// Walks from `start`; returns the participants of a cycle through it.
 fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
     let mut found = Deadlock { steps: Vec::new(), certainty: Certainty::Certain, holder_ended: false };
@@ -303,7 +362,7 @@ fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
         let (next, certain) = match step.edge {
             Edge::HeldBy { holder, certain } => (holder, certain && step.flags & flag::AWAITS == 0),
             Edge::RunsOn(thread) => (thread, true),
-            Edge::Unheld => return None,
+            Edge::HeldElsewhere(_) | Edge::Unheld => return None,
         };
         if step.flags & flag::TIMED != 0 {
             return None;
@@ -357,7 +416,7 @@ impl AfterFork for Verdict {
 
 /// Looks for a cycle through `owner`, which has published its wait. A certain one condemns `owner`: until it
 /// withdraws or [`pardon`]s itself, nobody else finds the same cycle.
-pub(crate) fn examine(owner: Owner) -> Option<Deadlock> {
+pub fn examine(owner: Owner) -> Option<Deadlock> {
     if !owner.is_somebody() {
         return None;
     }
@@ -382,8 +441,16 @@ fn same(first: &Deadlock, second: &Deadlock) -> bool {
     first == second
 }
 
+/// Condemns `owner`, which takes part in a cycle that somebody else has found: until it withdraws or [`pardon`]s itself, it
+/// is no part of any.
+pub fn condemn_oneself(owner: Owner) {
+    if let Some(place) = registry().frame(owner) {
+        place.enter().condemned = true;
+    }
+}
+
 /// Takes the condemnation of `owner` back: it goes on waiting.
-pub(crate) fn pardon(owner: Owner) {
+pub fn pardon(owner: Owner) {
     if let Some(place) = registry().frame(owner) {
         place.enter().condemned = false;
     }
@@ -430,6 +497,7 @@ pub(crate) fn owner_ended(ended: Owner) {
         let (resource, waiter) = unsafe { (frame.resource.as_ref(), frame.waiter.as_ref()) };
         if resource.hold().is_some_and(|hold| hold.owner == ended) {
             waiter.poke();
+            resource.disturb();
         }
     }
     if quiescence::has_chosen() {
@@ -455,7 +523,11 @@ pub(crate) fn poke_if_blocked(owner: Owner) {
 
 /// Lets the waiter of `step` look around, if it still waits as it did then.
 fn poke(step: &Step) {
-    with_waiter(step, |_, waiter| waiter.poke());
+    with_waiter(step, |place, waiter| {
+        waiter.poke();
+        // SAFETY: inside the gate, what the frame points to is alive.
+        place.waiting.iter().for_each(|frame| unsafe { frame.resource.as_ref() }.disturb());
+    });
 }
 
 /// Everybody in this process who waits in oneloom now, longest first.

@@ -35,6 +35,9 @@ impl Owner {
     /// Nobody in particular: a future on an executor that has no tasks we know, or a full table.
     pub const NOBODY: Self = Self(0);
     const INDEX_BITS: u32 = 24;
+    /// How many bits of [`Owner::short`] are the slot's place: enough for a process's own table.
+    const SHORT_INDEX: u32 = 20;
+    const SHORT_GENERATION: u32 = 10;
 
     fn new(index: u32, generation: u32) -> Self {
         Self(u64::from(generation) << Self::INDEX_BITS | u64::from(index))
@@ -50,6 +53,13 @@ impl Owner {
     #[inline]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
+    }
+
+    /// As 30 bits, which nobody shares who lives at the same time: the slot, and the lowest bits of its generation.
+    #[inline]
+    pub const fn short(self) -> u32 {
+        (self.0 as u32 & ((1 << Self::SHORT_INDEX) - 1))
+            | (self.generation() & ((1 << Self::SHORT_GENERATION) - 1)) << Self::SHORT_INDEX
     }
 
     /// The slot's place in its table.
@@ -110,6 +120,10 @@ pub mod flag {
     pub const AT_EXIT: u32 = 1 << 2;
     /// The thread that waits runs an event loop further down its stack.
     pub const ON_LOOP: u32 = 1 << 3;
+    /// What is waited for is shared with other processes.
+    pub const SHARED: u32 = 1 << 4;
+    /// The waiter may be ended by what other processes can't see: a handler of signals, the end of its process.
+    pub const MAY_END: u32 = 1 << 5;
 }
 
 /// One slot, 64 bytes, the same in every process that maps the table.
@@ -331,6 +345,15 @@ impl Registry {
                 (here && taken).then(|| Owner::new(index, record.generation.load(Ordering::Acquire)))
             })
             .collect()
+    }
+
+    /// Whose [`Owner::short`] that is: the latest one, who may have ended.
+    pub fn of_short(&self, short: u32) -> Owner {
+        let index = short & ((1 << Owner::SHORT_INDEX) - 1);
+        let Some(record) = self.table.record(index) else { return Owner::NOBODY };
+        let newest = record.generation.load(Ordering::Acquire);
+        let back = newest.wrapping_sub(short >> Owner::SHORT_INDEX) & ((1 << Owner::SHORT_GENERATION) - 1);
+        Owner::new(index, newest.wrapping_sub(back))
     }
 
     /// What stands beside the slot of `owner`.

@@ -102,8 +102,9 @@ fn nothing_runs(sleepers: &[Step]) -> bool {
         sleepers.iter().any(|step| registry().native_thread(step.owner) == *native)
             || OWN.iter().any(|own| own.load(Ordering::Relaxed) == *native)
     };
-    // One that runs an event loop may be needed by tasks that nobody sees waiting.
-    sleepers.iter().all(|step| step.flags & flag::ON_LOOP == 0)
+    // One that runs an event loop may be needed by tasks that nobody sees waiting, and another process may end a wait
+    // for what it shares.
+    sleepers.iter().all(|step| step.flags & (flag::ON_LOOP | flag::SHARED) == 0)
         && threads.iter().all(accounted)
         && !is_traced()
 }

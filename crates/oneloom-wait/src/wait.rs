@@ -142,6 +142,15 @@ pub enum Judgement {
     KeepWaiting,
 }
 
+/// What a waiting thread tells of itself to other processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Who it is, what it waits for, and where it stands: a line each.
+    pub text: String,
+    /// Whether something that other processes can't see may end the wait.
+    pub may_end: bool,
+}
+
 /// What the program around a blocking call has a say in.
 pub trait Environment {
     /// Bits of [`crate::owner::flag`] to show with the wait.
@@ -159,6 +168,19 @@ pub trait Environment {
     /// the call. The handler may wait, fork or raise.
     fn interrupted(&mut self) -> bool {
         false
+    }
+
+    /// What other processes are to know of this wait for `resource`; asked before a long sleep. Called outside every gate.
+    fn account(&mut self, resource: &dyn Resource) -> Account {
+        let thread = std::thread::current();
+        let thread =
+            thread.name().map_or_else(|| String::from("a thread"), |name| format!("thread '{name}'"));
+        let what = match (resource.name(), resource.number()) {
+            (Some(name), _) => format!("{} '{name}'", resource.kind()),
+            (None, number) => format!("{} number {:#x}", resource.kind(), number.unwrap_or(0)),
+        };
+        let text = format!("{thread} of process {}\n{what}", std::process::id());
+        Account { text, may_end: false }
     }
 
     /// A deadlock was found in which this call takes part. Called outside every gate.

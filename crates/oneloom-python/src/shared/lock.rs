@@ -103,12 +103,12 @@ impl SharedLock {
     fn new(python: Python<'_>, name: Option<String>) -> PyResult<Self> {
         // Asking for memory may have to wait for another process.
         let raw = python.detach(|| family::home().and_then(Mutex::new)).map_err(error)?;
-        Ok(Self { raw: Arc::new(raw), name })
+        Ok(Self { raw: Arc::new(raw.named(name.clone())), name })
     }
 
     #[staticmethod]
     fn _open(handle: &[u8], name: Option<String>) -> PyResult<Self> {
-        Ok(Self { raw: Arc::new(Mutex::from_object(open(handle)?)), name })
+        Ok(Self { raw: Arc::new(Mutex::from_object(open(handle)?).named(name.clone())), name })
     }
 
     /// Take the lock; True if it was taken.

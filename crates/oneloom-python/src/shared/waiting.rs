@@ -12,6 +12,8 @@ use pyo3::prelude::*;
 
 use super::error;
 use crate::environment::detached;
+use crate::owner;
+use crate::report::{self, BlockingTask};
 use crate::waiting::{AsyncCall, Waiting};
 
 /// Runs a call detached; `None` when the deadline passed.
@@ -23,11 +25,14 @@ where
     C: Call + Ungil + Send,
     C::Output: Send,
 {
+    // Until the error's text is made: it names the task.
+    let _task = BlockingTask::note(python, owner::thread(python));
     let (ended, raised) = detached(python, false, |environment| block(call, deadline, environment));
     match ended {
         Ok(output) => Ok(Some(output)),
         Err(Stop::TimedOut) => Ok(None),
         Err(Stop::Interrupted) => raised.map_or(Ok(None), Err),
+        Err(Stop::Deadlock(deadlock)) => Err(report::error(python, &deadlock)),
         Err(Stop::Failed(failure)) => Err(error(failure)),
     }
 }

@@ -1,0 +1,151 @@
+"""Deadlocks across processes: one of them is told who waits for what and where, and nobody is told without a reason."""
+
+import io
+import os
+import re
+import signal
+import threading
+
+import children
+import pytest
+from test_shared_travel import METHODS, PATIENCE, ended, started
+
+import oneloom
+from conftest import start_thread, wait_until
+from oneloom.shared import Event, Lock, OwnerDiedWarning, Queue
+
+
+class Crowd:
+    """Processes that hold one lock each and want another, all at once."""
+
+    def __init__(self):
+        self.ready, self.go, self.answers, self.children = Queue(), Event(), Queue(), []
+
+    def add(self, first, second, method="fork", **options):
+        arguments = (first, second, self.ready, self.go, self.answers, *options.values())
+        child = started(method, children.take_both, *arguments)
+        self.children.append(child)
+        assert self.ready.get(timeout=PATIENCE) == child.pid
+        return child
+
+    def ended(self):
+        """What each of them was told."""
+        self.go.set()
+        got = dict(self.answers.get(timeout=PATIENCE) for _ in self.children)
+        for child in self.children:
+            ended(child)
+        return got
+
+
+def ring_of(method, count):
+    """As many processes, each of which holds one lock and wants the next one's; what each of them was told."""
+    locks, crowd = [Lock(name=f"lock {place}") for place in range(count)], Crowd()
+    for place in range(count):
+        crowd.add(locks[place], locks[(place + 1) % count], method)
+    got = crowd.ended()
+    assert not any(lock.locked() for lock in locks)
+    return got
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("count", [2, 3])
+def test_one_in_a_circle_is_told_and_the_others_go_on(method, count):
+    got = ring_of(method, count)
+    [text] = filter(None, got.values())
+    # Each with its process, its thread, its lock, and where it stands.
+    assert text.startswith("deadlock: these wait for each other, and nothing else can help:\n")
+    line = r"  thread 'MainThread' of process (\d+) '\w+-\d+' waits for shared Lock '(.*)', held by thread 'MainThread' of process (\d+)"
+    waits = re.findall(line, text)
+    assert sorted(int(pid) for pid, _, _ in waits) == sorted(got)
+    assert sorted(name for _, name, _ in waits) == [f"lock {place}" for place in range(count)]
+    assert [holder for _, _, holder in waits] == [waits[(place + 1) % count][0] for place in range(count)]
+    assert len(re.findall(r'    File ".*children\.py", line \d+, in take_both', text)) == count
+
+
+def test_one_of_ten_is_told():
+    assert len(list(filter(None, ring_of("fork", 10).values()))) == 1
+
+
+@pytest.fixture
+def pair():
+    """A lock of ours and one that a child holds; the child wants ours at once."""
+    return Pair()
+
+
+class Pair:
+    def __init__(self):
+        self.ours, self.theirs, self.crowd = Lock(name="ours"), Lock(name="theirs"), Crowd()
+
+    def child(self, **options):
+        child = self.crowd.add(self.theirs, self.ours, **options)
+        self.crowd.go.set()
+        return child
+
+
+def test_a_thread_and_another_process(pair):
+    with pair.ours:
+        child = pair.child()
+        try:
+            with pair.theirs:
+                told = ""
+        except oneloom.DeadlockError as error:
+            told = str(error)
+    [told_there] = pair.crowd.ended().values()
+    assert bool(told) != bool(told_there)
+    parts = [f"process {child.pid} ", f"process {os.getpid()} ", "'ours'", "'theirs'", __file__, children.__file__]
+    for part in parts:
+        assert part in told + told_there
+
+
+def test_taking_a_lock_twice_is_told():
+    lock = Lock(name="jobs")
+    with lock, pytest.raises(oneloom.DeadlockError, match="waits for shared Lock 'jobs', held by thread 'MainThread'"):
+        lock.acquire()
+    assert not lock.locked()
+
+
+def test_a_wait_with_a_timeout_is_left_alone(pair):
+    with pair.ours:
+        child = pair.child()
+        assert not pair.theirs.acquire(timeout=0.5)
+    assert pair.crowd.ended() == {child.pid: ""}
+
+
+def test_a_killed_participant_is_no_part_of_a_deadlock(pair):
+    with pair.ours:
+        child = pair.child()
+        os.kill(child.pid, signal.SIGKILL)
+        with pytest.warns(OwnerDiedWarning), pair.theirs:
+            child.join(PATIENCE)
+
+
+@pytest.mark.parametrize("policy", ["warn", "off"])
+def test_the_policy_says_what_happens(pair, policy):
+    with pair.ours:
+        with oneloom.deadlock.policy(cycles=policy):
+            child = pair.child(scoped=True, policy=policy)
+            doom = threading.Timer(1.5, os.kill, (child.pid, signal.SIGKILL))
+            doom.start()
+            with pytest.warns((OwnerDiedWarning, oneloom.DeadlockWarning)) as told, pair.theirs:
+                child.join(PATIENCE)
+            doom.join()
+    reports = [str(warning.message) for warning in told if warning.category is oneloom.DeadlockWarning]
+    assert len(reports) == (policy == "warn")
+    assert all(report.startswith("deadlock: these wait for each other") for report in reports)
+
+
+def test_a_dump_tells_who_holds_what_is_waited_for(pair):
+    with pair.ours:
+        child = pair.child()
+        waiting = start_thread(pair.theirs.acquire)
+        text = wait_until(lambda: dump() if "'theirs'" in dump() else "")
+        assert f"waits for shared Lock 'theirs', held by process {child.pid} (for " in text
+    waiting.join(PATIENCE)
+    pair.theirs.release()
+    assert pair.crowd.ended() == {child.pid: ""}
+
+
+def dump():
+    file = io.StringIO()
+    oneloom.dump(file)
+    return file.getvalue()
