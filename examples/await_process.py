@@ -36,8 +36,7 @@ async def main() -> None:
     try:
         await failing
     except ValueError as error:
-        where = str(error.__cause__).strip().splitlines()[-2].strip()
-        print(f"the process failed: {error}, at: {where}")
+        print(f"the process failed: {error}")
 
     dying = oneloom.Process(target=os.abort, name="native code", start_method="spawn")
     dying.start()

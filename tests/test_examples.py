@@ -36,7 +36,7 @@ def test_await_process_gives_values_exceptions_and_deaths():
     done = run_example("await_process.py").check()
     factors, failure, death, end = done.out.splitlines()
     assert factors == "6857 999999000001"
-    assert failure == "the process failed: invalid literal for int() with base 10: 'seven', at: return int(text)"
+    assert failure == "the process failed: invalid literal for int() with base 10: 'seven'"
     assert re.match(r"process 'native code' \(pid \d+\) was killed by SIGABRT \(", death)
     assert end == "ended with -9"
     assert done.err.endswith("ValueError: invalid literal for int() with base 10: 'seven'\n")
