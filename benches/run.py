@@ -200,13 +200,12 @@ def main() -> int:
         progress(f"[{number}/{len(rows)}] {row.key}")
         samples += measure(row, effort, programs if row.in_rust else None)
     sizes = weigh(bounds, programs) if bounds else []
-    record = {"environment": environment(), "effort": vars(effort), "sizes": sizes, "samples": samples}
     results, memory = report.results(ROWS, samples), report.sizes(BOUNDS, sizes)
     print(report.table(results, memory, f"CPython {platform.python_version()}"))
     if options.quick:
         return 0
     if not options.only:
-        keep(record)
+        keep({"environment": environment(), "effort": vars(effort), "sizes": sizes, "samples": samples})
     return judge(results, memory)
 
 
