@@ -39,6 +39,8 @@ RIGHT = {
     "also from a simple queue": "assert_type(await oneloom.SimpleQueue[int]().get_async(), int)",
     "a shared queue gives what it holds": "assert_type(oneloom.shared.Queue[int](5, name='jobs').get(timeout=1), int)",
     "also in a coroutine of another process": "assert_type(await oneloom.shared.Queue[str]().get_async(), str)",
+    "a shared priority queue takes a priority": "assert_type(oneloom.shared.PriorityQueue[int]().put(1, 2.5, timeout=1), None)",
+    "and a coroutine gives one, too": "assert_type(await oneloom.shared.PriorityQueue[str]().put_async('a', priority=-1), None)",
     "a shared event is waited for": "assert_type(await oneloom.shared.Event(name='up').wait_async(timeout=1), bool)",
     "a shared lock tells of a death": "assert_type(oneloom.shared.Lock().recovered, bool)",
     "get_async is a coroutine function": "asyncio.create_task(oneloom.Queue[int]().get_async())",

@@ -48,6 +48,15 @@ async def _put_async(self: Any, item: Any, timeout: float | None = None) -> None
         await self._standard.put_async(self, item, _left(timeout, begun))
 
 
+async def _put_prior_async(self: _native.SharedPriorityQueue[Any], item: Any, priority: float = 0, timeout: float | None = None) -> None:
+    """Put an item with a priority in a coroutine. `queue.Full` after `timeout` seconds, `ShutDown` after the queue's shutdown.
+
+    Cancelled or timed out, it has put nothing. RuntimeError where no asyncio loop runs.
+    """
+    if not self._put_now(item, priority):
+        await self._put_later(item, priority, timeout)
+
+
 async def _get_async(self: Any, timeout: float | None = None) -> Any:
     """Get an item in a coroutine. `queue.Empty` after `timeout` seconds, `ShutDown` once a shut-down queue is empty.
 
@@ -202,6 +211,7 @@ _METHODS: dict[Any, _Methods] = {
     _native.SharedLock: _LOCK,
     _native.SharedEvent: {"wait_async": _event_wait_async},
     _native.SharedQueue: _QUEUE | _MANY | {"join_async": _join_async},
+    _native.SharedPriorityQueue: _QUEUE | {"put_async": _put_prior_async, "join_async": _join_async},
 }
 
 

@@ -28,14 +28,20 @@ from __future__ import annotations
 import sys as _sys
 
 from oneloom import _native
-from oneloom._native import OwnerDiedWarning, SharedEvent as Event, SharedLock as Lock, SharedQueue as Queue
+from oneloom._native import (
+    OwnerDiedWarning,
+    SharedEvent as Event,
+    SharedLock as Lock,
+    SharedPriorityQueue as PriorityQueue,
+    SharedQueue as Queue,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Event", "Lock", "OwnerDiedWarning", "Queue"]
+__all__ = ["Event", "Lock", "OwnerDiedWarning", "PriorityQueue", "Queue"]
 
 
 def _reduce(

@@ -147,3 +147,18 @@ def take_both(first, second, ready, go, answers, scoped=True, policy="raise"):
         answers.put((os.getpid(), str(error)))
     finally:
         first.release()
+
+
+def echo_by_number(requests, answers):
+    """Each item comes with the number that is to be its priority."""
+    for number, item in requests:
+        answers.put(item, number)
+
+
+def work_by_priority(queue, taken, step, passes):
+    """Puts, and takes now and then, until it is killed after a step."""
+    _native._kill_at(step, passes)
+    for number in range(1000):
+        queue.put((number * 7 % 10, number), number * 7 % 10)
+        if number % 3 == 2:
+            taken.put(queue.get(timeout=20))

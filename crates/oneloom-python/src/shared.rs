@@ -4,13 +4,14 @@
 //! - `pickling`: what goes through a queue, as bytes.
 //! - `flow`: what the classes of queues have in common.
 //! - `many`: many items at once.
-//! - `lock`, `event`, `queue`: the classes.
+//! - `lock`, `event`, `queue`, `priority`: the classes.
 
 mod event;
 mod flow;
 mod lock;
 mod many;
 mod pickling;
+mod priority;
 mod queue;
 mod waiting;
 
@@ -31,6 +32,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SharedLock", python.get_type::<lock::SharedLock>())?;
     module.add("SharedEvent", python.get_type::<event::SharedEvent>())?;
     module.add("SharedQueue", python.get_type::<queue::SharedQueue>())?;
+    module.add("SharedPriorityQueue", python.get_type::<priority::SharedPriorityQueue>())?;
     module.add_function(wrap_pyfunction!(_join_family, module)?)?;
     module.add_function(wrap_pyfunction!(_kill_at, module)?)
 }
