@@ -62,6 +62,8 @@ pub fn error(error: Error) -> PyErr {
         Error::Memory(_) | Error::Limit { .. } => PyOSError::new_err((libc::ENOSPC, words)),
         Error::Processes | Error::Namespace | Error::Corrupt(_) => PyRuntimeError::new_err(words),
         Error::TooMany { .. }
+        | Error::TooLarge { .. }
+        | Error::Setting(_)
         | Error::Foreign
         | Error::Gone
         | Error::Kind

@@ -21,6 +21,15 @@ pub enum Error {
         /// How many the queue takes.
         maxsize: u64,
     },
+    /// A queue can never take as many bytes at once.
+    TooLarge {
+        /// How many items there were.
+        items: u64,
+        /// How many bytes they had.
+        bytes: u64,
+        /// How many the queue takes.
+        max_bytes: u64,
+    },
     /// The family has as many processes as it can have.
     Processes,
     /// Process ids mean something else here than where the segment was made.
@@ -37,6 +46,8 @@ pub enum Error {
     Segment(String),
     /// The segment's content contradicts itself.
     Corrupt(&'static str),
+    /// A setting of the environment makes no sense.
+    Setting(String),
     /// The system refused something else.
     System(String),
 }
@@ -57,11 +68,16 @@ impl fmt::Display for Error {
             ),
             Self::Limit { wanted, limit } => write!(
                 out,
-                "shared memory may not grow beyond {limit} bytes, and {wanted} were asked for: take items out of queues"
+                "shared memory may not grow beyond {limit} bytes (ONELOOM_SHARED_MAX_BYTES), and {wanted} are needed: take items out of queues"
             ),
             Self::TooMany { items, maxsize } => write!(
                 out,
                 "{items} items at once can never fit into a queue with maxsize={maxsize}: put fewer at a time"
+            ),
+            Self::TooLarge { items, bytes, max_bytes } => write!(
+                out,
+                "{} of {bytes} bytes can never fit into a queue with max_bytes={max_bytes}",
+                if *items == 1 { "an item".into() } else { format!("{items} items at once") }
             ),
             Self::Processes => write!(
                 out,
@@ -84,7 +100,7 @@ impl fmt::Display for Error {
                 out,
                 "shared memory contradicts itself ({what}): something other than oneloom has written to it"
             ),
-            Self::System(what) => out.write_str(what),
+            Self::Setting(what) | Self::System(what) => out.write_str(what),
         }
     }
 }

@@ -38,10 +38,19 @@ pub fn home() -> Result<&'static Segment, Error> {
     if let Some(segment) = home() {
         return Ok(segment);
     }
-    let place = know(Segment::create(0)?)?;
+    let place = know(Segment::create(limit()?)?)?;
     // Two threads may make one each: the first becomes home, the other is never used and costs a descriptor.
     let _ = HOME.compare_exchange(0, place + 1, Ordering::AcqRel, Ordering::Acquire);
     home().ok_or(Error::Foreign)
+}
+
+/// Up to how many bytes the memory of a family may grow that begins in this process: 0 for as far as there is memory.
+const LIMIT: &str = "ONELOOM_SHARED_MAX_BYTES";
+
+fn limit() -> Result<u64, Error> {
+    let Some(text) = std::env::var_os(LIMIT).filter(|text| !text.is_empty()) else { return Ok(0) };
+    let bytes = text.to_str().and_then(|text| text.parse().ok());
+    bytes.ok_or_else(|| Error::Setting(format!("{LIMIT} is {text:?}, and not a whole number of bytes")))
 }
 
 /// Joins the family behind a descriptor; it becomes home. One that is known already is not mapped again.

@@ -40,7 +40,7 @@ use crate::segment::{Plain, Segment};
 use append::Chain;
 pub use batch::{Batch, GetManyCall, Part};
 pub use calls::PutCall;
-use chunk::{Body, Chunk, Position};
+use chunk::{Body, Chunk, Position, Total};
 use repair::enter_tail;
 pub use repair::repair;
 
@@ -49,11 +49,14 @@ struct Tail {
     latch: Latch,
     /// The last chunk, or one before it while a sender links others.
     chunk: AtomicU64,
-    /// How many items had been taken when a sender last looked.
+    /// How many items had been taken when a sender last looked, and how many bytes those had.
     seen_taken: AtomicU64,
+    seen_taken_bytes: AtomicU64,
     /// Where the records end that are being put, large items among them, and in the lower half where they begin, plus
     /// one; 0 while there are none.
     writing: AtomicU64,
+    /// How many bytes the items in the queue may have; 0 for any number.
+    max_bytes: AtomicU64,
 }
 
 #[repr(C, align(64))]
@@ -97,6 +100,39 @@ unsafe impl Shared for Content {
     }
 }
 
+/// How much a queue takes; 0 is no bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Bounds {
+    /// Items.
+    pub maxsize: u64,
+    /// Bytes that its items have together.
+    pub max_bytes: u64,
+}
+
+impl Bounds {
+    /// Whether so much `more` may be put where so much was put and taken.
+    #[inline]
+    fn allow(self, put: Total, taken: Total, more: Total) -> bool {
+        let within = |bound: u64, put: u64, taken: u64, more: u64| {
+            bound == 0 || put.saturating_add(more).saturating_sub(taken) <= bound
+        };
+        within(self.maxsize, put.items, taken.items, more.items)
+            && within(self.max_bytes, put.bytes, taken.bytes, more.bytes)
+    }
+
+    /// An error if so much could not be put into an empty queue.
+    fn ever_allow(self, more: Total) -> Result<(), Error> {
+        let Self { maxsize, max_bytes } = self;
+        if maxsize != 0 && more.items > maxsize {
+            return Err(Error::TooMany { items: more.items, maxsize });
+        }
+        if max_bytes != 0 && more.bytes > max_bytes {
+            return Err(Error::TooLarge { items: more.items, bytes: more.bytes, max_bytes });
+        }
+        Ok(())
+    }
+}
+
 /// A queue in a segment.
 pub struct Queue {
     object: Object<Content>,
@@ -108,12 +144,23 @@ impl Queue {
     /// # Errors
     /// If there is no memory for it.
     pub fn new(segment: &'static Segment, maxsize: u64) -> Result<Self, Error> {
+        Self::bounded(segment, Bounds { maxsize, max_bytes: 0 })
+    }
+
+    /// A queue with bounds.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn bounded(segment: &'static Segment, bounds: Bounds) -> Result<Self, Error> {
         let object = Object::<Content>::create(segment)?;
         let me = segment.me()?;
         let chunk = Chunk::make(segment, me, None)?;
         chunk.block.becomes_part_of(object.block().reference)?;
         let content = object.content();
-        content.flow.maxsize.store(maxsize, Ordering::Relaxed);
+        content.flow.maxsize.store(bounds.maxsize, Ordering::Relaxed);
+        content.tail.max_bytes.store(bounds.max_bytes, Ordering::Relaxed);
+        // Where bytes count, a place is not like another.
+        content.flow.wide.store(u32::from(bounds.max_bytes != 0), Ordering::Relaxed);
         content.head.chunk.store(chunk.block.reference.0, Ordering::Release);
         content.tail.chunk.store(chunk.block.reference.0, Ordering::Release);
         Ok(Self { object })
@@ -142,15 +189,44 @@ impl Queue {
         self.object.content()
     }
 
-    fn taken(&self) -> Result<u64, Error> {
+    /// How much it takes.
+    #[inline]
+    pub fn bounds(&self) -> Bounds {
+        let content = self.content();
+        Bounds {
+            maxsize: content.flow.maxsize.load(Ordering::Relaxed),
+            max_bytes: content.tail.max_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many bytes the items have that are there; by the time the caller looks, others may have changed it.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn bytes(&self) -> Result<u64, Error> {
+        let taken = self.taken()?;
+        Ok(self.put()?.bytes.saturating_sub(taken.bytes))
+    }
+
+    /// Whether there is place for so much more: a cheap look.
+    fn would_take(&self, more: Total) -> Result<bool, Error> {
+        let taken = self.taken()?;
+        Ok(self.bounds().allow(self.put()?, taken, more))
+    }
+
+    fn put(&self) -> Result<Total, Error> {
+        self.count(&self.content().tail.chunk, Chunk::committed)
+    }
+
+    fn taken(&self) -> Result<Total, Error> {
         self.count(&self.content().head.chunk, Chunk::taken)
     }
 
-    fn count(&self, place: &AtomicU64, position: fn(&Chunk) -> Position) -> Result<u64, Error> {
+    fn count(&self, place: &AtomicU64, position: fn(&Chunk) -> Position) -> Result<Total, Error> {
         loop {
             let seen = place.load(Ordering::Acquire);
-            let counted = Chunk::find(self.segment(), Reference(seen))
-                .map(|chunk| chunk.begins_at() + u64::from(position(&chunk).items));
+            let counted =
+                Chunk::find(self.segment(), Reference(seen)).map(|chunk| chunk.total(position(&chunk)));
             fence(Ordering::SeqCst);
             // A chunk that is not named there any more may be anything by now.
             if place.load(Ordering::Acquire) == seen {
@@ -174,12 +250,12 @@ impl AnyQueue for Queue {
     }
 
     fn put_so_far(&self) -> Result<u64, Error> {
-        self.count(&self.content().tail.chunk, Chunk::committed)
+        Ok(self.put()?.items)
     }
 
     fn len(&self) -> Result<u64, Error> {
         let taken = self.taken()?;
-        Ok(self.put_so_far()?.saturating_sub(taken))
+        Ok(self.put()?.items.saturating_sub(taken.items))
     }
 
     fn close(&self, me: Tag) -> Result<(), Error> {
@@ -207,7 +283,7 @@ pub(crate) fn rows() -> (Rows, Rows, Rows, Rows) {
     use crate::layout::rows;
     (
         chunk::rows(),
-        rows!(Tail { latch, chunk, seen_taken, writing }),
+        rows!(Tail { latch, chunk, seen_taken, seen_taken_bytes, writing, max_bytes }),
         rows!(Head { latch, taking, chunk, seen_end }),
         rows!(Content { flow, tail, head }),
     )

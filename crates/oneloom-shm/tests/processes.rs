@@ -13,7 +13,7 @@ use oneloom_shm::family;
 use oneloom_shm::flow::{AnyQueue, ShutDown};
 use oneloom_shm::handle::{Handle, Object};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, ReleaseError, Taken};
-use oneloom_shm::queue::Queue;
+use oneloom_shm::queue::{Bounds, Queue};
 use oneloom_shm::segment::Segment;
 use oneloom_shm::wait::{Stop, block};
 use oneloom_wait::clock::Deadline;
@@ -249,4 +249,36 @@ fn a_batch_waits_until_all_of_it_fits_and_holds_nobody_else_up() {
     assert_eq!(many.join(), 0);
     got.extend(get_many(&queue, 9).iter().map(|bytes| number_of(bytes)));
     assert_eq!(got, [1, 2, 3, 20, 10, 11, 12]);
+}
+
+#[test]
+fn a_bound_in_bytes_counts_what_the_items_have() {
+    let bounds = Bounds { maxsize: 0, max_bytes: 20_000 };
+    let queue = Queue::bounded(Segment::create(0).expect("a segment"), bounds).expect("a queue");
+    let moment = || Deadline::after(Some(Duration::from_millis(5)));
+    put(&queue, &[1; 8000]);
+    put(&queue, &[2; 3]);
+    put_many(&queue, &[vec![3; 4096], vec![4; 4097], vec![]]);
+    assert_eq!(queue.bytes(), Ok(16_196));
+    assert_eq!(put_within(&queue, &[5; 3805], moment()), Err(Stop::TimedOut));
+    put(&queue, &[5; 3804]);
+    put(&queue, &[]);
+    assert_eq!(put_within(&queue, &[6], moment()), Err(Stop::TimedOut));
+    let never = put_within(&queue, &[7; 20_001], soon());
+    assert!(
+        matches!(never, Err(Stop::Failed(Error::TooLarge { items: 1, bytes: 20_001, max_bytes: 20_000 }))),
+        "{never:?}"
+    );
+    let child = Child::start(|| {
+        put_many(&queue, &[vec![8; 10_000], vec![9; 5000]]);
+        0
+    });
+    let mut sizes = Vec::new();
+    while sizes.last() != Some(&5000) {
+        sizes.extend(get_many(&queue, 2).iter().map(Vec::len));
+        assert!(queue.bytes().is_ok_and(|bytes| bytes <= 20_000));
+    }
+    assert_eq!(child.join(), 0);
+    assert_eq!(sizes, [8000, 3, 4096, 4097, 0, 3804, 0, 10_000, 5000]);
+    assert_eq!(queue.bytes(), Ok(0));
 }

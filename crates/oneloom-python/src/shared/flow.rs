@@ -168,12 +168,12 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
         reduce(slf, self.raw.object(), self.name())
     }
 
-    /// Its `repr`.
-    pub fn describe(&self, slf: &Bound<'_, PyAny>) -> PyResult<String> {
+    /// Its `repr`, with what its class has to say.
+    pub fn describe(&self, slf: &Bound<'_, PyAny>, more: &str) -> PyResult<String> {
         let raw = &self.raw;
         let items = raw.len().map_or_else(|failure: Error| failure.to_string(), |items| items.to_string());
         let limit = if raw.maxsize() == 0 { String::new() } else { format!("/{}", raw.maxsize()) };
         let end = if raw.is_shut_down() { ", shut down" } else { "" };
-        Ok(format!("<{}: items={items}{limit}{end}>", title(slf, raw.object(), self.name())?))
+        Ok(format!("<{}: items={items}{limit}{more}{end}>", title(slf, raw.object(), self.name())?))
     }
 }

@@ -269,6 +269,6 @@ impl SharedPriorityQueue {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        slf.get().flow.describe(slf.as_any())
+        slf.get().flow.describe(slf.as_any(), "")
     }
 }

@@ -2,7 +2,8 @@
 
 use oneloom_shm::family;
 use oneloom_shm::flow::{AnyQueue, ShutDown};
-use oneloom_shm::queue::{PutCall, Queue};
+use oneloom_shm::queue::{Bounds, PutCall, Queue};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
@@ -20,7 +21,8 @@ use crate::waiting::Waiting;
 /// A first-in-first-out queue for threads, coroutines and processes at once.
 ///
 /// Takes up to `maxsize` items, below one any number: then it grows as far as there is memory, so a program may put
-/// everything before anybody reads. Items are pickled; exact `bytes` are sent as they are. Pass it to a child as an
+/// everything before anybody reads. With `max_bytes`, the items in it have no more bytes than that together, as they are
+/// pickled: a put waits for place, and is a ValueError where the item can never fit. Exact `bytes` are sent as they are. Pass it to a child as an
 /// argument, or through another shared queue. `name` is shown in messages.
 ///
 /// A process may be killed at any instant: nobody else waits for ever, no item arrives torn or twice, and none is lost
@@ -66,10 +68,22 @@ impl SharedQueue {
 #[pymethods]
 impl SharedQueue {
     #[new]
-    #[pyo3(signature = (maxsize=0, *, name=None))]
-    fn new(python: Python<'_>, maxsize: isize, name: Option<String>) -> PyResult<Self> {
-        let maxsize = maxsize.try_into().unwrap_or(0);
-        let made = python.detach(|| family::home().and_then(|segment| Queue::new(segment, maxsize)));
+    #[pyo3(signature = (maxsize=0, max_bytes=None, *, name=None))]
+    fn new(
+        python: Python<'_>,
+        maxsize: isize,
+        max_bytes: Option<isize>,
+        name: Option<String>,
+    ) -> PyResult<Self> {
+        let max_bytes = match max_bytes {
+            None => 0,
+            Some(bytes) if bytes > 0 => bytes as u64,
+            Some(_) => {
+                return Err(PyValueError::new_err("'max_bytes' must be positive, or None for no bound"));
+            }
+        };
+        let bounds = Bounds { maxsize: maxsize.try_into().unwrap_or(0), max_bytes };
+        let made = python.detach(|| family::home().and_then(|segment| Queue::bounded(segment, bounds)));
         Ok(Self { flow: Flow::new(made.map_err(error)?, name) })
     }
 
@@ -86,8 +100,8 @@ impl SharedQueue {
     /// Put an item, waiting for a free place where there is none.
     ///
     /// Waits for at most `timeout` seconds (None: no limit), with `block=False` not at all. `queue.Full` if there
-    /// was no place in time; `ShutDown` if the queue was shut down; ValueError for a negative timeout; OSError (ENOSPC)
-    /// if there is no memory for it; whatever pickling it raises.
+    /// was no place in time; `ShutDown` if the queue was shut down; ValueError for a negative timeout, or an item of more
+    /// than `max_bytes`; OSError (ENOSPC) if there is no memory for it; whatever pickling it raises.
     #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
     #[inline]
     fn put(&self, item: &Bound<'_, PyAny>, block: Truth, timeout: Timeout) -> PyResult<()> {
@@ -123,7 +137,7 @@ impl SharedQueue {
 
     /// Put all of these items, or none, waiting until there is place for all of them; nobody's items come in between.
     ///
-    /// `items` is anything to iterate over. Waits and raises as `put` does; ValueError for more items than `maxsize`.
+    /// `items` is anything to iterate over. Waits and raises as `put` does; ValueError for more than `maxsize` or `max_bytes`.
     /// Many are put several times as fast as one after the other. Where others put single items meanwhile, it may be long
     /// before there is place for many.
     ///
@@ -185,6 +199,12 @@ impl SharedQueue {
     #[getter]
     fn maxsize(&self) -> u64 {
         self.flow.raw.maxsize()
+    }
+
+    /// How many bytes its items may have together, as they are pickled; None for any number.
+    #[getter]
+    fn max_bytes(&self) -> Option<u64> {
+        Some(self.flow.raw.bounds().max_bytes).filter(|bytes| *bytes != 0)
     }
 
     /// How many items were put for which `task_done` was not called yet.
@@ -263,6 +283,11 @@ impl SharedQueue {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        slf.get().flow.describe(slf.as_any())
+        let flow = &slf.get().flow;
+        let bytes = match flow.raw.bounds().max_bytes {
+            0 => String::new(),
+            most => format!(", bytes={}/{most}", flow.raw.bytes().map_err(error)?),
+        };
+        flow.describe(slf.as_any(), &bytes)
     }
 }

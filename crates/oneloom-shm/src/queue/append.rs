@@ -13,9 +13,9 @@ use crate::member::Tag;
 use crate::segment::Segment;
 use crate::step::{self, Step};
 
-use super::Queue;
-use super::chunk::{Body, Chunk};
+use super::chunk::{Body, Chunk, Total};
 use super::repair::enter_tail;
+use super::{Bounds, Queue};
 
 /// Chunks of this process's own that hold what is to be put; dropping them gives their memory back.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Chain {
         let mut last = Chunk::make(segment, me, Some(before))?;
         let mut chain = Self(vec![last]);
         for (body, mark) in records {
-            if !last.has_room(body.size()) {
+            if !last.has_room(body.size(), body.length()) {
                 let next = Chunk::make(segment, me, Some(&last))?;
                 chain.0.push(next);
                 last.link(&next);
@@ -67,6 +67,8 @@ impl Queue {
     ) -> Result<Option<Result<(), ShutDown>>, Error> {
         let (content, segment) = (self.content(), self.segment());
         let size = records.iter().map(|(body, _)| body.size()).sum();
+        let bytes = records.iter().map(|(body, _)| body.length()).sum();
+        let more = Total { items: records.len() as u64, bytes };
         loop {
             let Some(inside) = enter_tail(self.object.block(), me, patience)? else { return Ok(None) };
             step::at(Step::TailEntered);
@@ -74,12 +76,12 @@ impl Queue {
                 return Ok(Some(Err(ShutDown)));
             }
             let last = Chunk::find(segment, Reference(content.tail.chunk.load(Ordering::Relaxed)))?;
-            if !self.has_place(&last, records.len() as u64)? {
+            if !self.has_place(&last, more)? {
                 return Ok(None);
             }
             if !chain.0.is_empty() {
                 self.link(&last, chain)?;
-            } else if last.has_room(size) {
+            } else if last.has_room(size, bytes) {
                 self.write(&last, records)?;
             } else if patience == Patience::None {
                 return Ok(None);
@@ -131,10 +133,10 @@ impl Queue {
     /// Links a chain behind the last chunk. Inside the tail's latch.
     fn link(&self, last: &Chunk, chain: &mut Chain) -> Result<(), Error> {
         let chunks = std::mem::take(&mut chain.0);
-        let mut items = last.begins_at() + u64::from(last.committed().items);
+        let mut put = last.total(last.committed());
         for chunk in &chunks {
-            chunk.begin_at(items);
-            items += u64::from(chunk.committed().items);
+            chunk.begin_at(put);
+            put = chunk.total(chunk.committed());
         }
         if let (Some(first), Some(end)) = (chunks.first(), chunks.last()) {
             last.link(first);
@@ -150,23 +152,26 @@ impl Queue {
         Ok(())
     }
 
-    /// Whether the bound allows so many more. Inside the tail's latch.
+    /// Whether the bounds allow so much more. Inside the tail's latch.
     #[inline]
-    fn has_place(&self, last: &Chunk, items: u64) -> Result<bool, Error> {
-        let content = self.content();
-        let maxsize = content.flow.maxsize.load(Ordering::Relaxed);
-        if maxsize == 0 {
+    fn has_place(&self, last: &Chunk, more: Total) -> Result<bool, Error> {
+        let tail = &self.content().tail;
+        let bounds = self.bounds();
+        if bounds == Bounds::default() {
             return Ok(true);
         }
-        let put = last.begins_at() + u64::from(last.committed().items) + items;
-        if put.saturating_sub(content.tail.seen_taken.load(Ordering::Relaxed)) <= maxsize {
+        let put = last.total(last.committed());
+        let seen_taken = Total {
+            items: tail.seen_taken.load(Ordering::Relaxed),
+            bytes: tail.seen_taken_bytes.load(Ordering::Relaxed),
+        };
+        if bounds.allow(put, seen_taken, more) {
             return Ok(true);
         }
-        if items > maxsize {
-            return Err(Error::TooMany { items, maxsize });
-        }
+        bounds.ever_allow(more)?;
         let taken = self.taken()?;
-        content.tail.seen_taken.store(taken, Ordering::Relaxed);
-        Ok(put.saturating_sub(taken) <= maxsize)
+        tail.seen_taken.store(taken.items, Ordering::Relaxed);
+        tail.seen_taken_bytes.store(taken.bytes, Ordering::Relaxed);
+        Ok(bounds.allow(put, taken, more))
     }
 }

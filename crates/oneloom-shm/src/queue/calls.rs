@@ -15,12 +15,13 @@ use crate::wait::Call;
 
 use super::Queue;
 use super::append::Chain;
-use super::chunk::Body;
+use super::chunk::{Body, Total};
 
 /// Putting items: all of them, or none.
 pub struct PutCall<Q, B> {
     queue: Q,
     items: Vec<(B, u32)>,
+    total: Total,
     /// What the large ones were copied to, once that was done.
     copies: Option<Vec<Payload>>,
     chain: Chain,
@@ -34,11 +35,13 @@ impl<Q: Deref<Target = Queue>, B: AsRef<[u8]>> PutCall<Q, B> {
 
     /// Puts items, each with its mark.
     pub fn many(queue: Q, items: Vec<(B, u32)>) -> Self {
-        if items.len() > 1 {
+        if items.len() > 1 && queue.maxsize() != 0 {
             // Before the first look that may end in waiting.
             queue.flow().wide.store(1, Ordering::SeqCst);
         }
-        Self { queue, items, copies: None, chain: Chain::default() }
+        let bytes = items.iter().map(|(item, _)| item.as_ref().len() as u64).sum();
+        let total = Total { items: items.len() as u64, bytes };
+        Self { queue, items, total, copies: None, chain: Chain::default() }
     }
 
     fn copy_large(&self, me: Tag) -> Result<Vec<Payload>, Error> {
@@ -58,12 +61,16 @@ impl<Q: Deref<Target = Queue>, B: AsRef<[u8]>> Call for PutCall<Q, B> {
 
     fn event(&self) -> &'static EventCount {
         // Whoever needs more than a place could be woken for one that somebody else could use.
-        if self.items.len() > 1 { &self.queue.flow().has_room } else { &self.queue.flow().not_full }
+        let flow = self.queue.flow();
+        if self.items.len() > 1 || self.queue.bounds().max_bytes != 0 {
+            &flow.has_room
+        } else {
+            &flow.not_full
+        }
     }
 
     fn looks_ready(&self) -> bool {
-        self.queue.is_shut_down()
-            || self.queue.len().is_ok_and(|length| length + self.items.len() as u64 <= self.queue.maxsize())
+        self.queue.is_shut_down() || self.queue.would_take(self.total).unwrap_or(true)
     }
 
     fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {

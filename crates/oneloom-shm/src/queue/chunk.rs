@@ -27,6 +27,8 @@ struct Line(AtomicU64);
 pub struct Start {
     /// How many items were put before this chunk's first.
     begins_at: AtomicU64,
+    /// How many bytes those had.
+    bytes_before: AtomicU64,
     /// The chunk that follows, 0 for none yet.
     next: AtomicU64,
     /// How many items there are and where the last ends; written inside the tail's latch.
@@ -41,23 +43,55 @@ unsafe impl Plain for Start {}
 const TORN: Error = Error::Corrupt("an item that reaches behind its chunk's end");
 const DATA: u64 = size_of::<Start>() as u64;
 
-/// A place in a chunk.
+/// How many items, and how many bytes they have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Total {
+    /// Items.
+    pub items: u64,
+    /// Their lengths together, as they were given.
+    pub bytes: u64,
+}
+
+/// A place in a chunk. As one number it has the items in the upper 13 bits, an eighth of the offset in the next 13, and
+/// the bytes in the rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Position {
     /// How many items stand before it.
     pub items: u32,
-    /// How many bytes they take.
+    /// How far from the first record it is.
     pub offset: u32,
+    /// How many bytes the items before it have.
+    pub bytes: u64,
 }
 
+const BYTES_BITS: u32 = 38;
+const OFFSET_BITS: u32 = 13;
+/// More bytes than this no chunk's items have.
+const MOST_BYTES: u64 = (1 << BYTES_BITS) - 1;
+// Every item takes eight bytes at least.
+const _: () = assert!(LONGEST / 8 <= 1 << OFFSET_BITS && BYTES_BITS + 2 * OFFSET_BITS == u64::BITS);
+
 impl Position {
+    #[inline]
     fn load(from: &Line) -> Self {
         let bits = from.0.load(Ordering::Acquire);
-        Self { items: (bits >> 32) as u32, offset: bits as u32 }
+        Self {
+            items: (bits >> (BYTES_BITS + OFFSET_BITS)) as u32,
+            offset: ((bits >> BYTES_BITS) as u32 % (1 << OFFSET_BITS)) * 8,
+            bytes: bits & MOST_BYTES,
+        }
     }
 
+    #[inline]
     fn store(self, to: &Line) {
-        to.0.store(u64::from(self.items) << 32 | u64::from(self.offset), Ordering::Release);
+        let place = u64::from(self.items) << OFFSET_BITS | u64::from(self.offset / 8);
+        to.0.store(place << BYTES_BITS | self.bytes & MOST_BYTES, Ordering::Release);
+    }
+
+    /// What follows it when an item of so many bytes stands there in a record of that size.
+    #[inline]
+    fn after(self, bytes: u64, record: u32) -> Self {
+        Self { items: self.items + 1, offset: self.offset + record, bytes: self.bytes + bytes }
     }
 }
 
@@ -70,7 +104,17 @@ pub enum Body<'a> {
 }
 
 impl Body<'_> {
+    /// How long the item is.
+    #[inline]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Small(item) => item.len() as u64,
+            Self::Large(_, length) => *length,
+        }
+    }
+
     /// How much of a chunk its record takes.
+    #[inline]
     pub fn size(&self) -> u64 {
         RECORD
             + match self {
@@ -110,6 +154,7 @@ impl Chunk {
         let block = allocate(segment, me, Kind::Chunk, size.min(LONGEST) - crate::arena::HEADER)?;
         let start: &Start = block.content()?;
         start.begins_at.store(0, Ordering::Relaxed);
+        start.bytes_before.store(0, Ordering::Relaxed);
         start.next.store(0, Ordering::Relaxed);
         start.committed.0.store(0, Ordering::Relaxed);
         start.taken.0.store(0, Ordering::Release);
@@ -131,14 +176,19 @@ impl Chunk {
             .try_for_each(|block| block.becomes_part_of(queue))
     }
 
-    /// How many items were put before its first.
-    pub fn begins_at(&self) -> u64 {
-        self.start.begins_at.load(Ordering::Relaxed)
+    /// What was put, or taken, in this chunk and all before it, when it has come so far.
+    #[inline]
+    pub fn total(&self, position: Position) -> Total {
+        Total {
+            items: self.start.begins_at.load(Ordering::Relaxed).wrapping_add(u64::from(position.items)),
+            bytes: self.start.bytes_before.load(Ordering::Relaxed).wrapping_add(position.bytes),
+        }
     }
 
-    /// Sets that, before the chunk is linked.
-    pub fn begin_at(&self, items: u64) {
-        self.start.begins_at.store(items, Ordering::Relaxed);
+    /// Sets what was put before its first item, before the chunk is linked.
+    pub fn begin_at(&self, before: Total) {
+        self.start.begins_at.store(before.items, Ordering::Relaxed);
+        self.start.bytes_before.store(before.bytes, Ordering::Relaxed);
     }
 
     /// The chunk that follows.
@@ -175,10 +225,12 @@ impl Chunk {
         end.store(&self.start.taken);
     }
 
-    /// Whether records of that size together fit behind what is committed.
-    pub fn has_room(&self, size: u64) -> bool {
+    /// Whether records of that size together, with so many bytes in them, fit behind what is committed.
+    #[inline]
+    pub fn has_room(&self, size: u64, bytes: u64) -> bool {
         let room = self.block.capacity().map_or(0, |capacity| capacity.saturating_sub(DATA));
-        u64::from(self.committed().offset) + size <= room
+        let committed = self.committed();
+        u64::from(committed.offset) + size <= room && committed.bytes + bytes <= MOST_BYTES
     }
 
     /// Writes a record at `start`, which is not committed yet; where it ends. There is room.
@@ -201,7 +253,7 @@ impl Chunk {
                 }
             }
         }
-        Ok(Position { items: start.items.wrapping_add(1), offset: start.offset + body.size() as u32 })
+        Ok(start.after(body.length(), body.size() as u32))
     }
 
     /// The bytes of the records from `start` to `end`, which only the caller's side of the queue uses.
@@ -224,7 +276,7 @@ impl Chunk {
         let before = records.0.len();
         let raw = records.next().ok_or(TORN)??;
         let read = (before - records.0.len()) as u32;
-        let position = Position { items: start.items.wrapping_add(1), offset: start.offset + read };
+        let position = start.after(raw.length(), read);
         let record = match raw {
             Raw::Small { bytes, mark } => {
                 buffer.extend_from_slice(bytes);
@@ -243,13 +295,13 @@ impl Chunk {
         let committed = self.committed();
         let all = self.records(start.offset, committed.offset)?;
         let mut end = committed;
-        if committed.items.wrapping_sub(start.items) > most {
+        if committed.items.saturating_sub(start.items) > most {
+            end = start;
             let mut records = Records(all);
             for record in records.by_ref().take(most as usize) {
-                record?;
+                end = end.after(record?.length(), 0);
             }
-            let read = (all.len() - records.0.len()) as u32;
-            end = Position { items: start.items.wrapping_add(most), offset: start.offset + read };
+            end.offset += (all.len() - records.0.len()) as u32;
         }
         buffer.extend_from_slice(&all[..(end.offset - start.offset) as usize]);
         Ok(end)
@@ -294,6 +346,17 @@ pub enum Raw<'a> {
     },
 }
 
+impl Raw<'_> {
+    /// How long the item is.
+    #[inline]
+    fn length(&self) -> u64 {
+        match self {
+            Self::Small { bytes, .. } => bytes.len() as u64,
+            Self::Large { length, .. } => *length,
+        }
+    }
+}
+
 /// The records that bytes are.
 pub struct Records<'a>(pub &'a [u8]);
 
@@ -327,14 +390,11 @@ fn split<'a>(bytes: &mut &'a [u8]) -> Option<Raw<'a>> {
     }
     let (reference, rest) = body.split_first_chunk()?;
     let (length, _) = rest.split_first_chunk()?;
-    Some(Raw::Large {
-        reference: Reference(u64::from_ne_bytes(*reference)),
-        length: u64::from_ne_bytes(*length),
-        mark: mark & !LARGE,
-    })
+    let (reference, length) = (Reference(u64::from_ne_bytes(*reference)), u64::from_ne_bytes(*length));
+    (length <= MOST_BYTES).then_some(Raw::Large { reference, length, mark: mark & !LARGE })
 }
 
 #[cfg(test)]
 pub(crate) fn rows() -> (usize, Vec<String>) {
-    crate::layout::rows!(Start { begins_at, next, committed, taken })
+    crate::layout::rows!(Start { begins_at, bytes_before, next, committed, taken })
 }

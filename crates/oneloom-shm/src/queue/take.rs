@@ -84,10 +84,10 @@ impl Queue {
         retired.map_or(Ok(()), |block| block.free(me))?;
         if flow.maxsize.load(Ordering::Relaxed) != 0 {
             tell(segment, &flow.not_full, items);
-            // Set before anybody waits there: its load comes after the fence in the line above.
-            if flow.wide.load(Ordering::Relaxed) != 0 {
-                tell(segment, &flow.has_room, u32::MAX);
-            }
+        }
+        // Set when the queue was made, or before anybody waited for its items; then it is loaded after a fence above.
+        if flow.wide.load(Ordering::Relaxed) != 0 {
+            tell(segment, &flow.has_room, u32::MAX);
         }
         step::at(Step::GetTold);
         Ok(())
@@ -163,7 +163,7 @@ impl Queue {
             }
             taking.store(0, Ordering::Release);
         }
-        let items = end.items.wrapping_sub(start.items);
+        let items = end.items.saturating_sub(start.items);
         self.leave_head(me, inside, retired, items)?;
         batch.keep(segment, from, items, large);
         Ok(Some(Ok(u64::from(items))))
