@@ -13,7 +13,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help demo test test-rust test-models test-python packages lint bench stress sanitize sanitize-thread sanitize-address docs wheel clean FORCE
+.PHONY: help demo test test-rust test-models test-python packages lint bench stress kill-matrix sanitize sanitize-thread sanitize-address docs wheel clean FORCE
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV_PYTHON := $(VENV)/bin/python
@@ -77,6 +77,12 @@ bench: $(VENV)/.bench-tools $(VENV)/.extension ## Measure beside the peers; a ro
 stress: $(VENV)/.test-tools $(VENV)/.extension ## The tests that look for rare interleavings, STRESS times longer
 	ONELOOM_STRESS=$(STRESS) cargo test --locked --release $(RUST_TESTED)
 	ONELOOM_STRESS=$(STRESS) $(VENV_PYTHON) -m pytest -m stress
+
+# Eight times longer than usual: two thousand random instants, and a hundred at each step.
+kill-matrix: ## Kill a process at every step, a hundred times at least, and write down in docs/kill-matrix.md what others saw
+	rm -f $(TARGET)/kills
+	ONELOOM_STRESS=8 ONELOOM_KILL_MATRIX=$(abspath $(TARGET))/kills cargo test --locked -p oneloom-shm --test '*'
+	python3 .ci/kill_matrix.py $(TARGET)/kills
 
 sanitize: sanitize-thread sanitize-address ## ThreadSanitizer and AddressSanitizer over the Rust tests (nightly Rust)
 

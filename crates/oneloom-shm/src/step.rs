@@ -72,3 +72,20 @@ mod armed {
         ARMED.store(step as u32, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Step;
+
+    #[test]
+    fn the_kill_matrix_has_a_row_for_every_step() {
+        let page = include_str!("../../../docs/kill-matrix.md");
+        let missing: Vec<_> =
+            Step::ALL.iter().filter(|step| !page.contains(&format!("\n| `{step:?}` | "))).collect();
+        assert!(
+            missing.is_empty(),
+            "nobody was killed at {missing:?} when docs/kill-matrix.md was made: have a test kill there, with \
+             `matrix::killed`, and run `make kill-matrix`"
+        );
+    }
+}

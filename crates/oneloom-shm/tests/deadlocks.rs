@@ -17,6 +17,7 @@ use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::{Certainty, Deadlock};
 use oneloom_wait::owner;
 use oneloom_wait::wait::{Environment, Judgement};
+use support::matrix::{killed, kills};
 use support::*;
 
 /// A thread that raises what is certain.
@@ -162,30 +163,36 @@ const STEPS: [Step; 7] = [
 #[test]
 fn one_killed_while_it_looks_for_a_deadlock_harms_nobody() {
     for step in STEPS {
-        for _ in 0..15 * stress() {
-            let [ours, theirs] = locks::<2>();
-            assert_eq!(lock(&ours), Ok(Taken::Clean));
-            let child = Child::start(|| {
-                assert_eq!(lock(&theirs), Ok(Taken::Clean));
-                until("the parent waits", || somebody_waits(&ours));
-                kill_at(step, 0);
-                let _ = lock(&ours);
-                unlock(&theirs);
-                0
-            });
-            until("the child has its lock", || theirs.is_locked());
-            let end = lock(&theirs);
-            // Before it died, the child may have waited long enough for this one to find the circle first.
-            assert!(end == Ok(Taken::Recovered) || is_deadlock(&end), "{step:?}: {end:?}");
-            let again = lock(&theirs);
-            assert!(end.is_ok() == is_deadlock(&again), "{step:?}: {again:?}");
-            assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
-            // Nothing of the dead stands in the way of the next.
-            let third = Child::start(|| i32::from(lock_within(&theirs, true, soon()) != Ok(Taken::Clean)));
-            unlock(&theirs);
-            assert_eq!(third.join(), 0, "{step:?}");
+        for _ in 0..kills(5) {
+            apart(|| one_dies_over_a_circle(step));
         }
     }
+}
+
+fn one_dies_over_a_circle(step: Step) {
+    let [ours, theirs] = locks::<2>();
+    assert_eq!(lock(&ours), Ok(Taken::Clean));
+    let child = Child::start(|| {
+        assert_eq!(lock(&theirs), Ok(Taken::Clean));
+        until("the parent waits", || somebody_waits(&ours));
+        kill_at(step, 0);
+        let _ = lock(&ours);
+        unlock(&theirs);
+        0
+    });
+    until("the child has its lock", || theirs.is_locked());
+    let end = lock(&theirs);
+    // Before it died, the child may have waited long enough for this one to find the circle first.
+    assert!(end == Ok(Taken::Recovered) || is_deadlock(&end), "{step:?}: {end:?}");
+    let again = lock(&theirs);
+    assert!(end.is_ok() == is_deadlock(&again), "{step:?}: {again:?}");
+    assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+    // Nothing of the dead stands in the way of the next.
+    let third = Child::start(|| i32::from(lock_within(&theirs, true, soon()) != Ok(Taken::Clean)));
+    unlock(&theirs);
+    assert_eq!(third.join(), 0, "{step:?}");
+    let alone = end.is_ok();
+    killed(step, if alone { "lock recovered" } else { "the circle found by another, then lock recovered" });
 }
 
 #[test]

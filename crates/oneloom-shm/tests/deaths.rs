@@ -24,6 +24,7 @@ use oneloom_shm::segment::Segment;
 use oneloom_shm::step::{Step, kill_at};
 use oneloom_shm::wait::{Call, Waiting, block};
 use oneloom_wait::clock::Deadline;
+use support::matrix::{killed, kills, note};
 use support::*;
 
 const OPERATIONS: u64 = 60;
@@ -60,7 +61,14 @@ impl<Q: Line> Scene<Q> {
     }
 
     /// One child that dies, or not, while the parent works on the same queue and lock; then the count.
-    fn round(&mut self, round: u64, what: &str, fate: impl FnOnce(), kill_after: Option<Duration>) {
+    /// In words, what was seen of it if it died.
+    fn round(
+        &mut self,
+        round: u64,
+        what: &str,
+        fate: impl FnOnce(),
+        kill_after: Option<Duration>,
+    ) -> Option<&'static str> {
         self.ledger.reset();
         let holder = Holder { name: 2, scoped: true };
         let child = Child::start(|| {
@@ -111,7 +119,14 @@ impl<Q: Line> Scene<Q> {
         assert!(count + killed >= put, "{what}: {count} items of {put}, {killed} killed");
         assert_eq!(self.queue.len(), Ok(0), "{what}");
         self.killed += killed;
-        self.lost += put.saturating_sub(count);
+        let lost = put.saturating_sub(count);
+        self.lost += lost;
+        (killed > 0).then_some(match (lost, taken) {
+            (0, Taken::Clean) => "nothing lost",
+            (0, Taken::Recovered) => "nothing lost, lock recovered",
+            (_, Taken::Clean) => "what it was taking lost",
+            (_, Taken::Recovered) => "what it was taking lost, lock recovered",
+        })
     }
 }
 
@@ -167,40 +182,46 @@ fn one_killed_after_any_step_of_a_priority_queue_harms_nobody() {
 }
 
 fn harm_nobody<Q: Line>(steps: impl Iterator<Item = Step>) {
-    let rounds = 30 * stress();
+    let most = 4 * kills(12);
     for (index, step) in steps.enumerate() {
         let mut scene = Scene::<Q>::new();
         let mut passes = 0;
-        for round in 0..rounds {
+        for round in 0..most {
             let what = format!("{step:?} after {passes} passes, round {round}");
-            let before = scene.killed;
-            scene.round(index as u64 * rounds + round, &what, || kill_at(step, passes), None);
+            let saw = scene.round(index as u64 * most + round, &what, || kill_at(step, passes), None);
             // As late as it is still passed, some steps are passed only once.
-            passes = if scene.killed > before { (passes * 3 + 1) % 50 } else { passes / 2 };
+            passes = if saw.is_some() { (passes * 3 + 1) % 50 } else { passes / 2 };
+            saw.into_iter().for_each(|saw| killed(step, saw));
+            if scene.killed == kills(12) {
+                break;
+            }
         }
         println!(
             "{step:?}: {} killed, {} items lost, {} locks recovered",
             scene.killed, scene.lost, scene.recovered
         );
-        assert!(scene.killed > 0, "{step:?} was never passed");
+        assert_eq!(scene.killed, kills(12), "{step:?} is not passed often enough");
     }
 }
 
 #[test]
 fn one_killed_while_memory_grows_harms_nobody() {
     for step in [Step::FileGrown, Step::SizeWritten, Step::BlockCarved] {
-        for passes in 0..2 {
-            let segment = Segment::create(0).expect("a segment");
-            let child = Child::start(|| {
-                kill_at(step, passes);
+        for round in 0..kills(2) {
+            apart(|| {
+                let segment = Segment::create(0).expect("a segment");
+                let child = Child::start(|| {
+                    kill_at(step, round as u32 % 2);
+                    let queue = Queue::new(segment, 0).expect("a queue");
+                    (0..2000).for_each(|number| put(&queue, &item(number)));
+                    0
+                });
+                assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
                 let queue = Queue::new(segment, 0).expect("a queue");
-                (0..2000).for_each(|number| put(&queue, &item(number)));
-                0
+                (0..500).for_each(|number| put(&queue, &item(number)));
+                assert!((0..500).all(|number| number_of(&get(&queue)) == number), "{step:?}");
             });
-            assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
-            let queue = Queue::new(segment, 0).expect("a queue");
-            (0..500).for_each(|number| put(&queue, &item(number)));
-            assert!((0..500).all(|number| number_of(&get(&queue)) == number), "{step:?}");
+            killed(step, "the memory grew for others");
         }
     }
 }
@@ -208,56 +229,69 @@ fn one_killed_while_memory_grows_harms_nobody() {
 /// What repairs is killed over it, too, and then a third repairs.
 #[test]
 fn one_killed_while_it_repairs_harms_nobody() {
-    let large = |number: u64| number * 5;
-    for (first, second) in [
-        (Step::Committed, Step::TailRepaired),
-        (Step::PayloadOwned, Step::TailRepaired),
-        (Step::Taken, Step::HeadRepaired),
-        (Step::PayloadTaken, Step::HeadRepaired),
+    for (first, second, saw) in [
+        (Step::Committed, Step::TailRepaired, "what the first had put was there"),
+        (Step::PayloadOwned, Step::TailRepaired, "nothing was put"),
+        (Step::Taken, Step::HeadRepaired, "what the first was taking lost"),
+        (Step::PayloadTaken, Step::HeadRepaired, "what the first was taking lost"),
     ] {
-        let queue = Queue::new(Segment::create(0).expect("a segment"), 0).expect("a queue");
-        put(&queue, &item(large(1)));
-        put(&queue, &item(large(2)));
-        for (step, number) in [(first, 3), (second, 4)] {
-            let child = Child::start(|| {
-                kill_at(step, 0);
-                put(&queue, &item(large(number)));
-                number_of(&get(&queue));
-                0
-            });
-            assert_eq!(child.join(), -libc::SIGKILL, "{first:?}, {second:?}, {step:?}");
+        for _ in 0..kills(1) {
+            apart(|| one_dies_over_the_repair_of(first, second));
+            killed(second, saw);
         }
-        put(&queue, &item(large(5)));
-        let mut left = vec![number_of(&get(&queue)) / 5];
-        while left.last() != Some(&5) {
-            left.push(number_of(&get(&queue)) / 5);
-        }
-        let expected: &[u64] = match second {
-            // Both senders died before they had put anything.
-            Step::TailRepaired if first == Step::PayloadOwned => &[1, 2, 5],
-            // The second sender died before it had put anything.
-            Step::TailRepaired => &[1, 2, 3, 5],
-            // The first receiver died with an item, the second before it had one, but after it had put.
-            _ => &[2, 3, 4, 5],
-        };
-        assert_eq!(left, expected, "{first:?}, {second:?}");
     }
+}
+
+fn one_dies_over_the_repair_of(first: Step, second: Step) {
+    let large = |number: u64| number * 5;
+    let queue = Queue::new(Segment::create(0).expect("a segment"), 0).expect("a queue");
+    put(&queue, &item(large(1)));
+    put(&queue, &item(large(2)));
+    for (step, number) in [(first, 3), (second, 4)] {
+        let child = Child::start(|| {
+            kill_at(step, 0);
+            put(&queue, &item(large(number)));
+            number_of(&get(&queue));
+            0
+        });
+        assert_eq!(child.join(), -libc::SIGKILL, "{first:?}, {second:?}, {step:?}");
+    }
+    put(&queue, &item(large(5)));
+    let mut left = vec![number_of(&get(&queue)) / 5];
+    while left.last() != Some(&5) {
+        left.push(number_of(&get(&queue)) / 5);
+    }
+    let expected: &[u64] = match second {
+        // Both senders died before they had put anything.
+        Step::TailRepaired if first == Step::PayloadOwned => &[1, 2, 5],
+        // The second sender died before it had put anything.
+        Step::TailRepaired => &[1, 2, 3, 5],
+        // The first receiver died with an item, the second before it had one, but after it had put.
+        _ => &[2, 3, 4, 5],
+    };
+    assert_eq!(left, expected, "{first:?}, {second:?}");
 }
 
 #[test]
 fn a_lock_survives_two_owners_in_a_row() {
-    let mutex = Mutex::new(Segment::create(0).expect("a segment")).expect("a lock");
     let holder = Holder { name: 1, scoped: true };
-    for step in [Step::MutexTaken, Step::MutexTakenOver] {
-        let child = Child::start(|| {
-            kill_at(step, 0);
+    for _ in 0..kills(1) {
+        apart(|| {
+            let mutex = Mutex::new(Segment::create(0).expect("a segment")).expect("a lock");
+            for step in [Step::MutexTaken, Step::MutexTakenOver] {
+                let child = Child::start(|| {
+                    kill_at(step, 0);
+                    let taken = block(&mut LockCall { mutex: &mutex, holder }, soon(), &mut Plainly);
+                    i32::from(taken.is_err())
+                });
+                assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+                assert!(mutex.is_locked());
+            }
             let taken = block(&mut LockCall { mutex: &mutex, holder }, soon(), &mut Plainly);
-            i32::from(taken.is_err())
+            assert_eq!(taken, Ok(Taken::Recovered));
         });
-        assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
-        assert!(mutex.is_locked());
+        killed(Step::MutexTakenOver, "lock recovered");
     }
-    assert_eq!(block(&mut LockCall { mutex: &mutex, holder }, soon(), &mut Plainly), Ok(Taken::Recovered));
 }
 
 /// Wakes the thread that runs it.
@@ -285,38 +319,49 @@ fn run<C: Call>(call: C) -> C::Output {
 #[test]
 fn a_task_gets_what_a_sender_died_over() {
     for step in [Step::Committed, Step::TailLeft, Step::WordBumped, Step::MaskTaken, Step::PutTold] {
-        let queue = Queue::new(Segment::create(0).expect("a segment"), 0).expect("a queue");
-        let child = Child::start(|| {
-            // The parent's task waits by then, usually; the last two steps are passed only if it does.
-            std::thread::sleep(Duration::from_millis(100));
-            kill_at(step, 0);
-            put(&queue, &item(2));
-            0
-        });
-        let got = run(GetCall { queue: &queue, buffer: Vec::new() });
-        assert!(matches!(got, Ok(Item::Small { bytes, .. }) if number_of(&bytes) == 2), "{step:?}");
-        assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+        for _ in 0..kills(1) {
+            apart(|| {
+                let queue = Queue::new(Segment::create(0).expect("a segment"), 0).expect("a queue");
+                let child = Child::start(|| {
+                    // The task waits by then, usually; the last two steps are passed only if it does.
+                    std::thread::sleep(Duration::from_millis(100));
+                    kill_at(step, 0);
+                    put(&queue, &item(2));
+                    0
+                });
+                let got = run(GetCall { queue: &queue, buffer: Vec::new() });
+                assert!(matches!(got, Ok(Item::Small { bytes, .. }) if number_of(&bytes) == 2), "{step:?}");
+                assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+            });
+            killed(step, "a task that waited got the item");
+        }
     }
 }
 
 #[test]
 fn whoever_waits_for_a_flag_goes_on_if_it_is_up() {
     for step in [Step::FlagRaised, Step::WordBumped, Step::FlagTold] {
-        let event = Event::new(Segment::create(0).expect("a segment")).expect("an event");
-        let child = Child::start(|| {
-            // The parent is in its long sleep by then, usually; right either way.
-            std::thread::sleep(Duration::from_millis(80));
-            kill_at(step, 0);
-            i32::from(event.set().is_err())
-        });
-        let started = Instant::now();
-        assert_eq!(block(&mut EventCall::new(&event), soon(), &mut Plainly), Ok(()), "{step:?}");
-        // At its deadline it would have looked once more.
-        assert!(started.elapsed() < PATIENCE / 2, "{step:?}: nobody woke the waiter");
-        assert!(event.is_set());
-        assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
-        event.clear();
-        assert!(!event.is_set());
+        for _ in 0..kills(1) {
+            apart(|| {
+                let event = Event::new(Segment::create(0).expect("a segment")).expect("an event");
+                let child = Child::start(|| {
+                    // The parent is in its long sleep by then, usually; right either way.
+                    std::thread::sleep(Duration::from_millis(80));
+                    kill_at(step, 0);
+                    i32::from(event.set().is_err())
+                });
+                let started = Instant::now();
+                let waited = block(&mut EventCall::new(&event), soon(), &mut Plainly);
+                assert_eq!(waited, Ok(()), "{step:?}");
+                // At its deadline it would have looked once more.
+                assert!(started.elapsed() < PATIENCE / 2, "{step:?}: nobody woke the waiter");
+                assert!(event.is_set());
+                assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+                event.clear();
+                assert!(!event.is_set());
+            });
+            killed(step, "a thread that waited went on");
+        }
     }
 }
 
@@ -353,11 +398,16 @@ fn harm_nobody_at_any_instant<Q: Line>() {
     let mut random =
         std::process::id() as u64 ^ std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
     println!("seed {random}");
+    let when = format!("a random instant (seed {random})");
     let mut scene = Scene::<Q>::new();
-    for round in 0..250 * stress() {
+    for round in 0.. {
+        if scene.killed == 250 * stress() {
+            break;
+        }
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let delay = Duration::from_nanos((random >> 33) % 2_000_000);
-        scene.round(round, &format!("killed after {delay:?}, round {round}"), || {}, Some(delay));
+        let delay = Duration::from_nanos((random >> 33) % 500_000);
+        let saw = scene.round(round, &format!("killed after {delay:?}, round {round}"), || {}, Some(delay));
+        saw.into_iter().for_each(|saw| note(&when, saw));
     }
     println!("{} killed, {} items lost, {} locks recovered", scene.killed, scene.lost, scene.recovered);
 }
@@ -378,6 +428,7 @@ fn a_receiver_asleep_for_long_gets_what_a_sender_died_over() {
         assert_eq!(number_of(&get(&queue)), 2, "{step:?}");
         assert!(started.elapsed() < PATIENCE / 2, "{step:?}: nobody woke the receiver");
         assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+        killed(step, "a thread that waited got the item");
     }
 }
 

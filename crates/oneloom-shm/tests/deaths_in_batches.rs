@@ -13,6 +13,7 @@ use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
 use oneloom_shm::step::{Step, kill_at};
 use oneloom_wait::clock::Deadline;
+use support::matrix::killed;
 use support::*;
 
 const BATCHES: u64 = 25;
@@ -44,7 +45,7 @@ fn a_batch_is_put_whole_or_not_at_all() {
         Step::TailLeft,
         Step::PutTold,
     ] {
-        let (mut passes, mut killed, mut half) = (0, 0, 0);
+        let (mut passes, mut count, mut half) = (0, 0, 0);
         for _ in 0..25 * stress() {
             round += 1;
             let what = format!("{step:?} after {passes} passes, round {round}");
@@ -83,12 +84,18 @@ fn a_batch_is_put_whole_or_not_at_all() {
             let put = put.unwrap_or_else(|| panic!("{what}: half a batch, or another order: {got:x?}"));
             let (begun, done) = (begun.load(Ordering::SeqCst), done.load(Ordering::SeqCst));
             assert!((done..=begun).contains(&put), "{what}: {put} of {done} to {begun} batches");
-            killed += u64::from(status != 0);
+            if status != 0 {
+                count += 1;
+                killed(
+                    step,
+                    if put > done { "the whole batch was there" } else { "nothing of the batch was there" },
+                );
+            }
             half += u64::from(put > done);
             passes = if status != 0 { passes * 3 % 40 + 1 } else { passes / 2 };
         }
-        println!("{step:?}: {killed} killed, {half} of them after the batch was there");
-        assert!(killed > 0, "{step:?} was never passed");
+        println!("{step:?}: {count} killed, {half} of them after the batch was there");
+        assert!(count > 0, "{step:?} was never passed");
     }
 }
 
@@ -109,7 +116,7 @@ fn a_receiver_takes_no_more_than_its_batch_with_it() {
         Step::HeadLeft,
         Step::GetTold,
     ] {
-        let (mut passes, mut killed, mut lost) = (0, 0, 0);
+        let (mut passes, mut count, mut lost) = (0, 0, 0);
         for _ in 0..25 * stress() {
             round += 1;
             let what = format!("{step:?} after {passes} passes, round {round}");
@@ -142,11 +149,14 @@ fn a_receiver_takes_no_more_than_its_batch_with_it() {
             let gone = numbers.len() - taken.len() - rest.len();
             assert!(gone as u64 <= if status == 0 { 0 } else { most }, "{what}: {gone} items are lost");
             assert!(numbers.starts_with(&taken) && numbers.ends_with(&rest), "{what}");
-            killed += u64::from(status != 0);
+            if status != 0 {
+                count += 1;
+                killed(step, if gone > 0 { "its batch lost" } else { "nothing lost" });
+            }
             lost += gone;
             passes = if status != 0 { passes * 3 % 10 + 1 } else { passes / 2 };
         }
-        println!("{step:?}: {killed} killed, {lost} items lost");
-        assert!(killed > 0, "{step:?} was never passed");
+        println!("{step:?}: {count} killed, {lost} items lost");
+        assert!(count > 0, "{step:?} was never passed");
     }
 }

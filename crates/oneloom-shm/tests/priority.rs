@@ -17,6 +17,7 @@ use oneloom_shm::segment::Segment;
 use oneloom_shm::step::{Step, kill_at};
 use oneloom_shm::wait::Stop;
 use oneloom_wait::clock::Deadline;
+use support::matrix::{killed, kills};
 use support::*;
 
 fn queue(maxsize: u64) -> PriorityQueue {
@@ -148,28 +149,31 @@ fn a_handle_names_it_and_no_other_kind() {
 
 #[test]
 fn a_full_segment_says_so_and_recovers_and_memory_stays_flat() {
-    let segment = Segment::create(2 << 20).expect("a segment");
-    let queue = PriorityQueue::make(segment, 0);
-    let mut counts = Vec::new();
-    for _ in 0..3 {
-        let mut put = 0;
-        let full = loop {
-            match put_within(&queue, &[7; 300], soon()) {
-                Ok(done) => assert_eq!(done, Ok(())),
-                Err(Stop::Failed(error)) => break error,
-                Err(stop) => panic!("{stop:?}"),
-            }
-            put += 1;
-        };
-        assert!(matches!(full, Error::Limit { .. }), "{full}");
-        counts.push((put, arena::usage(segment)));
-        (0..put).for_each(|_| assert_eq!(get(&queue), [7; 300]));
-    }
-    assert!(counts[0].0 > 1000 && counts[1] == counts[2], "{counts:?}");
-    // What is dropped gives all back.
-    put(&queue, b"left");
-    drop(queue);
-    assert_eq!(arena::usage(segment).1, 0);
+    // What was there when a test beside this one forks may be the child's, too.
+    apart(|| {
+        let segment = Segment::create(2 << 20).expect("a segment");
+        let queue = PriorityQueue::make(segment, 0);
+        let mut counts = Vec::new();
+        for _ in 0..3 {
+            let mut put = 0;
+            let full = loop {
+                match put_within(&queue, &[7; 300], soon()) {
+                    Ok(done) => assert_eq!(done, Ok(())),
+                    Err(Stop::Failed(error)) => break error,
+                    Err(stop) => panic!("{stop:?}"),
+                }
+                put += 1;
+            };
+            assert!(matches!(full, Error::Limit { .. }), "{full}");
+            counts.push((put, arena::usage(segment)));
+            (0..put).for_each(|_| assert_eq!(get(&queue), [7; 300]));
+        }
+        assert!(counts[0].0 > 1000 && counts[1] == counts[2], "{counts:?}");
+        // What is dropped gives all back.
+        put(&queue, b"left");
+        drop(queue);
+        assert_eq!(arena::usage(segment).1, 0);
+    });
 }
 
 /// Puts and takes until it is killed at a step; its ledger tells what it has done.
@@ -210,39 +214,45 @@ fn what_a_dead_process_leaves_is_in_order_and_counted() {
         Step::ItemTold,
         Step::BlockMarked,
     ];
-    let ledger = Ledger::new();
+    let (ledger, passed) = (Ledger::new(), &shared_numbers(1)[0]);
     for step in STEPS {
-        let mut killed = 0;
-        for passes in [0, 1, 7, 18, 60] {
-            let queue = queue(0);
-            if !killed_at(step, passes, &queue, &ledger) {
-                continue;
+        passed.store(0, Ordering::SeqCst);
+        for _ in 0..kills(1) {
+            for passes in [0, 1, 7, 18, 60] {
+                apart(|| {
+                    let queue = queue(0);
+                    if killed_at(step, passes, &queue, &ledger) {
+                        passed.fetch_add(1, Ordering::SeqCst);
+                        check_what_is_left(&queue, &ledger, &format!("{step:?} after {passes} passes"));
+                        killed(step, "all in order and counted");
+                    }
+                });
             }
-            killed += 1;
-            let what = format!("{step:?} after {passes} passes");
-            // What is put now comes behind what is left, and is the first to notice.
-            put_at(&queue, &item(1000), i64::MAX);
-            let mut numbers: Vec<_> =
-                std::iter::from_fn(|| try_get(&queue)).map(|bytes| number_of(&bytes)).collect();
-            assert_eq!(numbers.pop(), Some(1000), "{what}");
-            assert!(numbers.is_sorted_by_key(|number| place(*number)), "{what}: {numbers:?}");
-            let left = numbers.len() as u64;
-            numbers.extend(ledger.all_got());
-            numbers.sort_unstable();
-            numbers.dedup();
-            let there = numbers.len() as u64;
-            assert_eq!(there, left + ledger.read(GOT), "{what}: an item came twice");
-            let put = queue.unfinished().expect("a sound segment") - 1;
-            assert!((ledger.read(PUT)..=ledger.read(BEGUN)).contains(&put), "{what}: {put} put");
-            assert!((there..=there + 1).contains(&put), "{what}: {put} put, {there} there");
-            // What the dead one had is given back: there is the queue, and its heap in one of three sizes.
-            let segment = queue.segment();
-            segment.me().and_then(|me| arena::sweep(segment, me)).expect("a sound segment");
-            let used = arena::usage(segment).1;
-            assert!([1 << 10, 2 << 10, 4 << 10].contains(&(used - 256)), "{what}: {used} bytes are in use");
         }
-        assert!(killed > 0, "{step:?} was never passed");
+        assert!(passed.load(Ordering::SeqCst) > 0, "{step:?} was never passed");
     }
+}
+
+fn check_what_is_left(queue: &PriorityQueue, ledger: &Ledger, what: &str) {
+    // What is put now comes behind what is left, and is the first to notice.
+    put_at(queue, &item(1000), i64::MAX);
+    let mut numbers: Vec<_> = std::iter::from_fn(|| try_get(queue)).map(|bytes| number_of(&bytes)).collect();
+    assert_eq!(numbers.pop(), Some(1000), "{what}");
+    assert!(numbers.is_sorted_by_key(|number| place(*number)), "{what}: {numbers:?}");
+    let left = numbers.len() as u64;
+    numbers.extend(ledger.all_got());
+    numbers.sort_unstable();
+    numbers.dedup();
+    let there = numbers.len() as u64;
+    assert_eq!(there, left + ledger.read(GOT), "{what}: an item came twice");
+    let put = queue.unfinished().expect("a sound segment") - 1;
+    assert!((ledger.read(PUT)..=ledger.read(BEGUN)).contains(&put), "{what}: {put} put");
+    assert!((there..=there + 1).contains(&put), "{what}: {put} put, {there} there");
+    // What the dead one had is given back: there is the queue, and its heap in one of three sizes.
+    let segment = queue.segment();
+    segment.me().and_then(|me| arena::sweep(segment, me)).expect("a sound segment");
+    let used = arena::usage(segment).1;
+    assert!([1 << 10, 2 << 10, 4 << 10].contains(&(used - 256)), "{what}: {used} bytes are in use");
 }
 
 /// What repairs is killed over it, too, and then a third repairs.
@@ -252,25 +262,30 @@ fn one_killed_while_it_repairs_harms_nobody() {
     for (step, passes) in
         [(Step::ItemPut, 30), (Step::ItemTaken, 5), (Step::HeapNamed, 0), (Step::ItemRemoved, 3)]
     {
-        let queue = queue(0);
-        assert!(killed_at(step, passes, &queue, &ledger), "{step:?}");
-        for _ in 0..2 {
-            let child = Child::start(|| {
-                kill_at(Step::HeapRebuilt, 0);
-                get(&queue);
-                0
+        for _ in 0..kills(1) {
+            apart(|| {
+                let queue = queue(0);
+                assert!(killed_at(step, passes, &queue, &ledger), "{step:?}");
+                for _ in 0..2 {
+                    let child = Child::start(|| {
+                        kill_at(Step::HeapRebuilt, 0);
+                        get(&queue);
+                        0
+                    });
+                    assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+                }
+                let mut numbers = drained(&queue);
+                numbers.extend(ledger.all_got());
+                let count = numbers.len() as u64;
+                // A sender has lost nothing, a receiver the one that it had.
+                let lost = u64::from([Step::ItemTaken, Step::ItemRemoved].contains(&step));
+                let put = ledger.read(PUT)..=ledger.read(BEGUN);
+                assert!(put.contains(&(count + lost)), "{step:?}: {count} of {put:?}");
+                numbers.sort_unstable();
+                numbers.dedup();
+                assert_eq!(numbers.len() as u64, count, "{step:?}: an item came twice");
             });
-            assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+            killed(Step::HeapRebuilt, "a third repaired");
         }
-        let mut numbers = drained(&queue);
-        numbers.extend(ledger.all_got());
-        let count = numbers.len() as u64;
-        // A sender has lost nothing, a receiver the one that it had.
-        let lost = u64::from([Step::ItemTaken, Step::ItemRemoved].contains(&step));
-        let put = ledger.read(PUT)..=ledger.read(BEGUN);
-        assert!(put.contains(&(count + lost)), "{step:?}: {count} of {put:?}");
-        numbers.sort_unstable();
-        numbers.dedup();
-        assert_eq!(numbers.len() as u64, count, "{step:?}: an item came twice");
     }
 }

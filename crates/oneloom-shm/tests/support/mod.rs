@@ -1,6 +1,9 @@
 //! What the tests share: children by fork, a page that they report on, and a deadline for all.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+#[cfg(not(shuttle))]
+pub mod matrix;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -103,6 +106,15 @@ impl Child {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
+}
+
+/// Runs `work` in a process of its own, so that the segments which it makes go with it.
+pub fn apart(work: impl FnOnce()) {
+    let child = Child::start(|| {
+        work();
+        0
+    });
+    assert_eq!(child.join(), 0, "what it said stands above");
 }
 
 /// What items are marked with.
