@@ -15,7 +15,7 @@ mod priority;
 mod queue;
 mod waiting;
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use oneloom_shm::error::Error;
 use oneloom_shm::handle::{Handle, Object, Shared};
@@ -82,7 +82,8 @@ fn open<T: Shared>(handle: &[u8]) -> PyResult<Object<T>> {
 fn reduce<T: Shared>(slf: &Bound<'_, PyAny>, object: &Object<T>, name: Option<&str>) -> PyResult<Py<PyAny>> {
     let python = slf.py();
     let handle = object.handle().to_bytes();
-    let family = (object.segment().family(), object.segment().descriptor());
+    let family =
+        (object.segment().family(), object.segment().descriptor().map(|descriptor| descriptor.as_raw_fd()));
     let reduce = python.import("oneloom.shared")?.getattr(intern!(python, "_reduce"))?;
     Ok(reduce.call1((slf.get_type(), handle.as_slice(), name, family.0, family.1))?.unbind())
 }

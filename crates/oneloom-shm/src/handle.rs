@@ -11,6 +11,7 @@
 //! An object that never left its process, neither as bytes nor through a fork, ends with its last owner here. One that
 //! did may be held by anybody, and stays as long as the family.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Once;
 
@@ -81,8 +82,23 @@ impl Handle {
 /// How often this process was forked: what was made before may be somebody else's, too.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
+thread_local! {
+    /// The fork that this thread is about to make only runs another program.
+    static HARMLESS: Cell<bool> = const { Cell::new(false) };
+}
+
 extern "C" fn before_fork() {
-    FORKS.fetch_add(1, Ordering::SeqCst);
+    if !HARMLESS.get() {
+        FORKS.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Runs `start`, whose forks leave no copy of this process behind.
+pub(crate) fn without_counting_forks<T>(start: impl FnOnce() -> T) -> T {
+    HARMLESS.set(true);
+    let result = start();
+    HARMLESS.set(false);
+    result
 }
 
 fn count_forks() {

@@ -16,6 +16,7 @@
 //! - [`waits`], [`deadlock`]: who waits, for other processes to read, and waits that can never end.
 //! - [`handle`]: how an object is named across processes.
 //! - [`mutex`], [`event`], [`queue`], [`priority`]: what users use.
+//! - [`start`]: starting this program once more, with the segment's descriptor.
 //!
 //! In shuttle's models a segment stands on the heap, and processes are threads that [`process`] kills; in loom's there is
 //! the event count alone.
@@ -55,6 +56,9 @@ pub mod process;
 pub mod queue;
 #[cfg(not(loom))]
 pub mod segment;
+#[cfg(not(loom))]
+pub mod start;
+#[cfg(not(loom))]
 pub mod step;
 #[cfg(not(loom))]
 pub mod wait;

@@ -3,7 +3,7 @@
 //! What one process adds, the others see without mapping anything again. Nothing is ever unmapped: references into a
 //! segment are good as long as the process.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
 
 use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -219,8 +219,8 @@ impl Segment {
     }
 
     /// The descriptor to give to a process that is being started.
-    pub fn descriptor(&self) -> Option<RawFd> {
-        self.descriptor.as_ref().map(AsRawFd::as_raw_fd)
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
     }
 }
 

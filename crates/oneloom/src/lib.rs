@@ -1,5 +1,6 @@
 //! One set of locks and queues for everything that runs in a process: threads and async tasks use the *same object*.
-//! And when threads deadlock, one of them is told so, with names, instead of all of them hanging.
+//! And when threads deadlock, one of them is told so, with names, instead of all of them hanging. What [`shared`] holds
+//! serves several processes at once.
 //!
 //! ```
 //! use oneloom::Queue;
@@ -35,10 +36,11 @@
 //! | [`Queue<T>`], [`LifoQueue<T>`], [`PriorityQueue<T>`] | many producers, many consumers; bounds, `join`, `shutdown` |
 //! | [`SimpleQueue<T>`] | the plainest: no bound, no end |
 //! | [`OneShot<T>`] | a value that is set once and waited for |
+//! | [`shared`] | locks, flags and queues for several processes at once, surviving the death of any of them |
+//! | [`process::Process`] | a function of this program in a process of its own |
 //!
-//! All but the queues and the barrier are made by `const fn`s, so they stand in a `static`; a `Mutex<()>`
-//! takes 64 bytes.
-//! Waiting never allocates.
+//! Of those for one process, all but the queues and the barrier are made by `const fn`s, so they stand in a `static`; a
+//! `Mutex<()>` takes 64 bytes. Waiting never allocates.
 //!
 //! # Four ways to wait
 //!
@@ -140,6 +142,9 @@
 //! Linux 5.10 or newer, on x86-64 or aarch64.
 
 #![forbid(unsafe_code)]
+
+pub mod process;
+pub mod shared;
 
 pub use oneloom_sync::{
     AlreadySet, Arrival, AsyncMutexGuard, AsyncReentrantMutexGuard, Barrier, BoundedSemaphore, BrokenBarrier,

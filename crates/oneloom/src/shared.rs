@@ -1,0 +1,59 @@
+//! What processes share: any thread and any async task of any process of a family uses the *same object*, and a process
+//! that is killed takes nothing with it.
+//!
+//! A family is a process and all that it starts by [`Process`](crate::process::Process). Its objects stand in one piece of
+//! memory without a name in the file system, which grows as it is needed and goes with the family's last process. A value
+//! of these types is a handle: clone it for another thread, pass it to a child as an argument, send it through a
+//! queue. Serialized it is some bytes, which another family refuses.
+//!
+//! Any process of the family may be killed at any instant. Nobody else waits for ever then: a [`Mutex`] goes to the next
+//! who wants it, who gets it as the error [`LockError::OwnerDied`]; a [`Queue`] loses no item but the one that the
+//! killed process had just taken.
+//!
+//! ```standalone_crate
+//! use oneloom::process::{self, Process};
+//! use oneloom::shared::{GetError, Queue};
+//!
+//! fn square((numbers, squares): (Queue<u64>, Queue<(u64, u64)>)) -> Result<(), String> {
+//!     for number in &numbers {
+//!         let number = number.map_err(|error| error.to_string())?;
+//!         squares.put(&(number, number * number)).map_err(|error| error.to_string())?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     process::init(|functions| functions.add(square));
+//!
+//!     let (numbers, squares) = (Queue::new()?, Queue::new()?);
+//!     let workers = [(); 2].map(|()| Process::spawn(square, (numbers.clone(), squares.clone())));
+//!     for number in 0..5 {
+//!         numbers.put(&number)?;
+//!     }
+//!     numbers.shutdown()?;
+//!     for worker in workers {
+//!         worker?.join()??;
+//!     }
+//!     squares.shutdown()?;
+//!     let mut all = squares.iter().collect::<Result<Vec<_>, GetError>>()?;
+//!     all.sort();
+//!     assert_eq!(all, [(0, 0), (1, 1), (2, 4), (3, 9), (4, 16)]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Calls that may wait have the same four forms as in one process. What can fail here and not there is the memory itself,
+//! so that every call gives a `Result`: [`Error`] says why. There are no answers to deadlocks between processes yet, and a
+//! thread that locks a shared mutex twice waits for ever.
+//!
+//! These are the faces; the memory, and how it survives a death, is the crate `oneloom-shm`.
+
+mod event;
+mod mutex;
+mod object;
+mod queue;
+
+pub use event::Event;
+pub use mutex::{AsyncMutexGuard, LockError, Mutex, MutexGuard};
+pub use oneloom_shm::error::Error;
+pub use queue::{ByteQueue, Bytes, Encoding, GetError, Iter, PutError, Queue, QueueOf, Serde};

@@ -1,0 +1,355 @@
+//! Shared objects between living processes and dying ones.
+
+use std::time::Duration;
+
+use oneloom::process::{Functions, Process};
+use oneloom::shared::{ByteQueue, Error, Event, GetError, LockError, Mutex, PutError, Queue};
+use serde::{Deserialize, Serialize};
+
+use crate::support::{PATIENCE, eventually, tests};
+
+tests![
+    a_mutex_excludes_processes,
+    a_mutex_whose_owner_was_killed_comes_as_an_error_with_the_guard,
+    a_mutex_whose_owner_was_killed_comes_to_a_task,
+    a_mutex_whose_owner_was_killed_comes_to_who_only_tries,
+    an_event_is_set_by_a_child,
+    a_child_s_event_reaches_a_task,
+    values_come_back_in_order,
+    bytes_come_back_as_they_are,
+    a_bound_makes_a_child_wait,
+    a_shutdown_ends_a_child_s_loop,
+    a_join_waits_for_what_a_child_does,
+    objects_travel_through_queues,
+    a_child_s_objects_come_back,
+    a_child_killed_while_it_puts_leaves_a_sound_queue,
+    who_was_killed_while_it_waited_takes_nothing_with_it,
+];
+
+pub fn register(functions: &mut Functions) {
+    functions.add(count);
+    functions.add(hold);
+    functions.add(raise);
+    functions.add(produce);
+    functions.add(echo);
+    functions.add(serve);
+    functions.add(consume);
+    functions.add(answer);
+    functions.add(make);
+    functions.add(flood);
+    functions.add(take);
+}
+
+const ROUNDS: u64 = 2000;
+
+/// Adds to a number in a file, which only a lock makes right.
+fn count((mutex, path): (Mutex, String)) {
+    for _ in 0..ROUNDS / 10 {
+        let _guard = mutex.lock().expect("a lock whose owners live");
+        let number: u64 = std::fs::read_to_string(&path).expect("the file").parse().expect("a number");
+        std::fs::write(&path, (number + 1).to_string()).expect("the file");
+    }
+}
+
+fn hold((mutex, held): (Mutex, Event)) {
+    let _guard = mutex.lock().expect("a free lock");
+    held.set().expect("sound memory");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn raise(event: Event) {
+    event.set().expect("sound memory");
+}
+
+#[derive(Serialize, Deserialize, Debug, PartialEq, Clone)]
+struct Job {
+    number: u64,
+    text: String,
+    parts: Vec<(f64, Option<bool>)>,
+}
+
+fn job(number: u64) -> Job {
+    // Some are larger than what stands in a queue itself.
+    let length = if number % 50 == 0 { 6000 } else { number as usize % 40 };
+    Job {
+        number,
+        text: "x".repeat(length),
+        parts: vec![(number as f64 / 3.0, Some(number % 2 == 0)), (0.5, None)],
+    }
+}
+
+fn produce((jobs, many): (Queue<Job>, u64)) {
+    (0..many).for_each(|number| jobs.put(&job(number)).expect("an open queue"));
+}
+
+fn echo((questions, answers): (Queue<Job>, Queue<Job>)) {
+    for question in &questions {
+        answers.put(&question.expect("a job")).expect("an open queue");
+    }
+}
+
+fn serve((questions, answers): (ByteQueue, ByteQueue)) {
+    while let Ok(bytes) = questions.get() {
+        answers.put(&bytes).expect("an open queue");
+    }
+}
+
+fn consume(jobs: Queue<u64>) -> u64 {
+    jobs.iter()
+        .map(|number| {
+            let number = number.expect("a number");
+            jobs.task_done().expect("sound memory");
+            number
+        })
+        .sum()
+}
+
+/// A question with the queue for its answer.
+#[derive(Serialize, Deserialize)]
+struct Question {
+    number: u64,
+    answer: Queue<u64>,
+}
+
+fn answer(questions: Queue<Question>) {
+    for question in &questions {
+        let Question { number, answer } = question.expect("a question");
+        answer.put(&(number * number)).expect("an open queue");
+    }
+}
+
+fn make(name: String) -> (Mutex, Queue<String>) {
+    let queue = Queue::new().expect("memory");
+    queue.put(&name).expect("memory");
+    (Mutex::with_name(&name).expect("memory"), queue)
+}
+
+/// Puts until it is killed.
+fn flood(numbers: Queue<(u64, Vec<u8>)>) {
+    for number in 0.. {
+        let length = if number % 3 == 0 { 9000 } else { 30 };
+        numbers.put(&(number, vec![number as u8; length])).expect("an open queue");
+    }
+}
+
+/// Waits for what never comes.
+fn take((numbers, mutex, event, here): (Queue<u64>, Mutex, Event, Event)) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| numbers.get());
+        scope.spawn(|| drop(mutex.lock()));
+        scope.spawn(|| event.wait());
+        here.set().expect("sound memory");
+    });
+}
+
+fn a_mutex_excludes_processes() {
+    let mutex = Mutex::with_name("number").expect("a lock");
+    let path = std::env::temp_dir().join(format!("oneloom-number-{}", std::process::id()));
+    std::fs::write(&path, "0").expect("a file");
+    let name = path.to_str().expect("a plain name").to_owned();
+    let children = [(); 3].map(|()| Process::spawn(count, (mutex.clone(), name.clone())).expect("a process"));
+    children.iter().for_each(|child| assert_eq!(child.join(), Ok(())));
+    assert_eq!(std::fs::read_to_string(&path).expect("the file"), (3 * ROUNDS / 10).to_string());
+    std::fs::remove_file(&path).expect("the file");
+}
+
+/// A child that holds the lock.
+fn holder(mutex: &Mutex) -> Process<()> {
+    let held = Event::new().expect("an event");
+    let child = Process::spawn(hold, (mutex.clone(), held.clone())).expect("a process");
+    assert_eq!(held.wait_timeout(PATIENCE), Ok(true));
+    child
+}
+
+fn a_mutex_whose_owner_was_killed_comes_as_an_error_with_the_guard() {
+    let mutex = Mutex::with_name("ledger").expect("a lock");
+    let child = holder(&mutex);
+    assert!(mutex.lock_timeout(Duration::from_millis(1)).expect("sound memory").is_none());
+    assert!(format!("{mutex:?}").contains(&format!("process {}", child.id())), "{mutex:?}");
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| match mutex.lock() {
+            Err(error @ LockError::OwnerDied(_)) => {
+                let told = error.to_string();
+                let guard = error.into_guard().expect("a guard");
+                (told, guard.recovered())
+            }
+            other => panic!("{other:?}"),
+        });
+        child.kill().expect("a living child");
+        let (told, recovered) = waiter.join().expect("a waiter");
+        assert!(told.contains("half-changed") && recovered, "{told}");
+    });
+    let guard = mutex.lock().expect("what was told once is not told again");
+    assert!(!guard.recovered());
+}
+
+fn a_mutex_whose_owner_was_killed_comes_to_a_task() {
+    let mutex = Mutex::new().expect("a lock");
+    let child = holder(&mutex);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let taken = pollster::block_on(mutex.lock_async());
+            matches!(taken, Err(LockError::OwnerDied(guard)) if guard.recovered())
+        });
+        child.kill().expect("a living child");
+        assert!(waiter.join().expect("a waiter"));
+    });
+    assert!(!pollster::block_on(mutex.lock_async()).expect("a free lock").recovered());
+}
+
+fn a_mutex_whose_owner_was_killed_comes_to_who_only_tries() {
+    let mutex = Mutex::new().expect("a lock");
+    let child = holder(&mutex);
+    assert!(mutex.try_lock().expect("sound memory").is_none());
+    child.kill().expect("a living child");
+    child.join().expect_err("a killed child");
+    assert!(matches!(mutex.try_lock(), Err(LockError::OwnerDied(_))));
+    assert!(mutex.try_lock().expect("a free lock").is_some());
+}
+
+fn an_event_is_set_by_a_child() {
+    let event = Event::new().expect("an event");
+    let child = Process::spawn(raise, event.clone()).expect("a process");
+    assert_eq!(event.wait(), Ok(()));
+    assert_eq!(child.join(), Ok(()));
+    assert!(event.is_set());
+    event.clear();
+    assert!(!event.is_set());
+}
+
+fn a_child_s_event_reaches_a_task() {
+    let event = Event::new().expect("an event");
+    let waiting = event.wait_async();
+    let child = Process::spawn(raise, event).expect("a process");
+    assert_eq!(pollster::block_on(waiting), Ok(()));
+    assert_eq!(child.join(), Ok(()));
+}
+
+fn values_come_back_in_order() {
+    let (questions, answers) = (Queue::new().expect("a queue"), Queue::new().expect("a queue"));
+    let child = Process::spawn(echo, (questions.clone(), answers.clone())).expect("a process");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..ROUNDS).for_each(|number| questions.put(&job(number)).expect("an open queue"));
+            questions.shutdown().expect("sound memory");
+        });
+        for number in 0..ROUNDS {
+            assert_eq!(answers.get(), Ok(job(number)));
+        }
+    });
+    assert_eq!(child.join(), Ok(()));
+    assert_eq!(answers.try_get(), Err(GetError::Empty));
+}
+
+fn bytes_come_back_as_they_are() {
+    let (questions, answers) = (ByteQueue::new().expect("a queue"), ByteQueue::new().expect("a queue"));
+    let child = Process::spawn(serve, (questions.clone(), answers.clone())).expect("a process");
+    for length in [0, 1, 100, 4096, 4097, 100_000] {
+        let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        questions.put(&bytes).expect("an open queue");
+        assert!(answers.get() == Ok(bytes), "{length} bytes");
+    }
+    questions.shutdown().expect("sound memory");
+    assert_eq!(child.join(), Ok(()));
+}
+
+fn a_bound_makes_a_child_wait() {
+    let jobs = Queue::with_name("jobs", 3).expect("a queue");
+    let child = Process::spawn(produce, (jobs.clone(), 200)).expect("a process");
+    for number in 0..200 {
+        assert!(jobs.len().expect("sound memory") <= 3);
+        assert_eq!(jobs.get(), Ok(job(number)));
+    }
+    assert_eq!(child.join(), Ok(()));
+}
+
+fn a_shutdown_ends_a_child_s_loop() {
+    let jobs = Queue::new().expect("a queue");
+    let child = Process::spawn(consume, jobs.clone()).expect("a process");
+    (1..=100).for_each(|number| jobs.put(&number).expect("an open queue"));
+    jobs.shutdown().expect("sound memory");
+    assert_eq!(child.join(), Ok(5050));
+    assert_eq!(jobs.put(&1), Err(PutError::ShutDown));
+}
+
+fn a_join_waits_for_what_a_child_does() {
+    let jobs = Queue::new().expect("a queue");
+    (1..=50).for_each(|number| jobs.put(&number).expect("an open queue"));
+    assert_eq!(jobs.join_timeout(Duration::from_millis(1)), Ok(false));
+    let child = Process::spawn(consume, jobs.clone()).expect("a process");
+    assert_eq!(jobs.join(), Ok(()));
+    assert_eq!(pollster::block_on(jobs.join_async()), Ok(()));
+    assert_eq!(jobs.unfinished(), Ok(0));
+    jobs.shutdown().expect("sound memory");
+    assert_eq!(child.join(), Ok(1275));
+}
+
+fn objects_travel_through_queues() {
+    let questions = Queue::new().expect("a queue");
+    // It runs before it knows of what it will be sent.
+    let child = Process::spawn(answer, questions.clone()).expect("a process");
+    for number in 0..20 {
+        let answer = Queue::new().expect("a queue");
+        questions.put(&Question { number, answer: answer.clone() }).expect("an open queue");
+        assert_eq!(answer.get_timeout(PATIENCE), Ok(number * number));
+    }
+    questions.shutdown().expect("sound memory");
+    assert_eq!(child.join(), Ok(()));
+}
+
+fn a_child_s_objects_come_back() {
+    let child = Process::spawn(make, "Ada".to_owned()).expect("a process");
+    let (mutex, queue) = child.join().expect("a result");
+    assert_eq!(mutex.name(), Some("Ada"));
+    assert!(mutex.try_lock().expect("sound memory").is_some());
+    assert_eq!(queue.get(), Ok("Ada".into()));
+}
+
+fn a_child_killed_while_it_puts_leaves_a_sound_queue() {
+    for round in 0..5 {
+        let numbers = Queue::bounded(50).expect("a queue");
+        let child = Process::spawn(flood, numbers.clone()).expect("a process");
+        let enough = 100 * (round + 1);
+        for expected in 0..enough {
+            let (number, bytes) = numbers.get().expect("a number");
+            assert!(
+                number == expected && bytes.iter().all(|byte| *byte == number as u8),
+                "{number}, {expected}"
+            );
+        }
+        child.kill().expect("a living child");
+        child.join().expect_err("a killed child");
+        // What it had put is there, whole and in order, and then the queue goes on.
+        let mut expected = enough;
+        while let Ok((number, bytes)) = numbers.try_get() {
+            assert!(
+                number == expected && bytes.iter().all(|byte| *byte == number as u8),
+                "{number}, {expected}"
+            );
+            expected += 1;
+        }
+        numbers.put(&(7, vec![])).expect("an open queue");
+        assert_eq!(numbers.get(), Ok((7, vec![])));
+    }
+}
+
+fn who_was_killed_while_it_waited_takes_nothing_with_it() {
+    let (numbers, event) = (Queue::new().expect("a queue"), Event::new().expect("an event"));
+    let (mutex, here) = (Mutex::new().expect("a lock"), Event::new().expect("an event"));
+    let guard = mutex.lock().expect("a free lock");
+    let everything = (numbers.clone(), mutex.clone(), event.clone(), here.clone());
+    let child = Process::spawn(take, everything).expect("a process");
+    assert_eq!(here.wait_timeout(PATIENCE), Ok(true));
+    child.kill().expect("a living child");
+    child.join().expect_err("a killed child");
+    drop(guard);
+    numbers.put(&1).expect("an open queue");
+    assert_eq!(numbers.get_timeout(PATIENCE), Ok(1));
+    assert!(mutex.lock().is_ok());
+    event.set().expect("sound memory");
+    assert_eq!(event.wait(), Ok(()));
+    eventually("nobody holds the lock", || !mutex.is_locked());
+    assert_eq!(Mutex::from_handle(&numbers.to_handle()).err(), Some(Error::Kind));
+}

@@ -1,0 +1,195 @@
+//! Shared objects in one process: between threads and tasks, as handles, and what is refused.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use oneloom::shared::{ByteQueue, Error, Event, GetError, Mutex, PutError, Queue};
+use serde::{Deserialize, Serialize};
+
+#[test]
+fn a_mutex_excludes_threads_and_tasks() {
+    let mutex = Mutex::new().expect("a lock");
+    let (inside, sum) = (AtomicBool::new(false), AtomicU64::new(0));
+    let work = || {
+        assert!(!inside.swap(true, Ordering::SeqCst), "two at once");
+        sum.fetch_add(1, Ordering::Relaxed);
+        inside.store(false, Ordering::SeqCst);
+    };
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let _guard = mutex.lock().expect("a lock");
+                    work();
+                }
+            });
+            scope.spawn(|| {
+                pollster::block_on(async {
+                    for _ in 0..500 {
+                        let _guard = mutex.lock_async().await.expect("a lock");
+                        work();
+                    }
+                });
+            });
+        }
+    });
+    assert_eq!(sum.load(Ordering::Relaxed), 2000);
+    assert!(!mutex.is_locked());
+}
+
+#[test]
+fn a_dropped_future_takes_nothing() {
+    let (mutex, numbers) = (Mutex::new().expect("a lock"), Queue::new().expect("a queue"));
+    let event = Event::new().expect("an event");
+    let mut context = Context::from_waker(Waker::noop());
+    {
+        let guard = mutex.lock().expect("a lock");
+        let mut waiting = Box::pin(mutex.lock_async());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        let mut getting = Box::pin(numbers.get_async());
+        assert!(getting.as_mut().poll(&mut context).is_pending());
+        let mut rising = Box::pin(event.wait_async());
+        assert!(rising.as_mut().poll(&mut context).is_pending());
+        drop(guard);
+        numbers.put(&5).expect("an open queue");
+        event.set().expect("sound memory");
+    }
+    assert!(mutex.try_lock().expect("sound memory").is_some());
+    assert_eq!(numbers.try_get(), Ok(5));
+    let bounded = Queue::bounded(1).expect("a queue");
+    bounded.put(&1).expect("an open queue");
+    {
+        let mut putting = Box::pin(bounded.put_async(&2));
+        assert!(putting.as_mut().poll(&mut context).is_pending());
+        assert_eq!(bounded.get(), Ok(1));
+    }
+    assert_eq!(bounded.try_get(), Err(GetError::Empty));
+}
+
+#[test]
+fn a_future_is_woken_and_may_leave_its_maker() {
+    let numbers = Queue::<u64>::new().expect("a queue");
+    let getting = numbers.get_async();
+    let getter = thread::spawn(move || pollster::block_on(getting));
+    numbers.put(&9).expect("an open queue");
+    assert_eq!(getter.join().expect("a getter"), Ok(9));
+    let mut putting = pin!(numbers.put_async(&10));
+    let poll = putting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(poll, Poll::Ready(Ok(())));
+}
+
+#[test]
+fn bounds_and_timeouts_end_a_wait() {
+    let jobs = Queue::bounded(2).expect("a queue");
+    let moment = Duration::from_millis(20);
+    assert_eq!(jobs.get_timeout(moment), Err(GetError::Empty));
+    assert_eq!(jobs.bound(), Some(2));
+    jobs.put(&1).expect("an open queue");
+    jobs.try_put(&2).expect("an open queue");
+    assert_eq!(jobs.try_put(&3), Err(PutError::Full));
+    assert_eq!(jobs.put_timeout(&3, moment), Err(PutError::Full));
+    assert_eq!(jobs.iter().take(2).collect::<Result<Vec<_>, _>>(), Ok(vec![1, 2]));
+    assert_eq!(Event::new().expect("an event").wait_timeout(moment), Ok(false));
+    let mutex = Mutex::new().expect("a lock");
+    let _guard = mutex.lock().expect("a lock");
+    assert!(mutex.lock_timeout(moment).expect("sound memory").is_none());
+}
+
+#[test]
+#[should_panic(expected = "could hold nothing")]
+fn a_queue_for_no_items_is_refused() {
+    let _ = Queue::<u8>::bounded(0);
+}
+
+#[test]
+fn a_shutdown_drains_or_drops() {
+    let jobs = Queue::new().expect("a queue");
+    jobs.put(&1).expect("an open queue");
+    jobs.shutdown().expect("sound memory");
+    assert_eq!(jobs.put(&2), Err(PutError::ShutDown));
+    assert_eq!(pollster::block_on(jobs.put_async(&2)), Err(PutError::ShutDown));
+    assert_eq!(jobs.get(), Ok(1));
+    assert_eq!(pollster::block_on(jobs.get_async()), Err(GetError::ShutDown));
+    let jobs = Queue::new().expect("a queue");
+    (0..5).for_each(|number| jobs.put(&number).expect("an open queue"));
+    jobs.shutdown_now().expect("sound memory");
+    assert!(jobs.is_shut_down());
+    assert_eq!((jobs.get(), jobs.unfinished()), (Err(GetError::ShutDown), Ok(0)));
+}
+
+#[test]
+#[should_panic(expected = "task_done() on the shared queue jobs")]
+fn one_task_done_too_many_panics() {
+    let _ = Queue::<u8>::with_name("jobs", None).expect("a queue").task_done();
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Everything {
+    mutex: Vec<u8>,
+    map: std::collections::BTreeMap<String, (i8, u64)>,
+    shape: Shape,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+enum Shape {
+    Point,
+    Circle { radius: f32 },
+    Text(String, char),
+}
+
+#[test]
+fn values_of_all_kinds_come_out_as_they_went_in() {
+    let queue = Queue::new().expect("a queue");
+    for shape in [Shape::Point, Shape::Circle { radius: 0.1 }, Shape::Text("ü".into(), '\u{1F9F5}')] {
+        let map = (0..300).map(|number| (number.to_string(), (-1, u64::MAX / (number + 1)))).collect();
+        let value = Everything { mutex: vec![0, 255], map, shape };
+        queue.put(&value).expect("an open queue");
+        assert_eq!(queue.get(), Ok(value));
+    }
+}
+
+#[test]
+fn what_can_not_be_read_is_an_error_and_the_queue_goes_on() {
+    let numbers = Queue::<u64>::new().expect("a queue");
+    let bytes = ByteQueue::from_handle(&numbers.to_handle()).expect("the same queue");
+    bytes.put(&[1, 2, 3]).expect("an open queue");
+    let texts = Queue::<String>::from_handle(&numbers.to_handle()).expect("the same queue");
+    texts.put(&"text".to_owned()).expect("an open queue");
+    numbers.put(&300).expect("an open queue");
+    assert!(matches!(numbers.get(), Err(GetError::Encoding(_))));
+    assert_eq!(numbers.get(), Ok(4), "another type may read as something else: it is not told");
+    assert_eq!(numbers.get(), Ok(300));
+}
+
+#[test]
+fn handles_name_objects_and_wrong_ones_are_refused() {
+    let (event, mutex) = (Event::with_name("ready").expect("an event"), Mutex::new().expect("a lock"));
+    let again = Event::from_handle(&event.to_handle()).expect("the same event");
+    again.set().expect("sound memory");
+    assert!(event.is_set() && again.name().is_none());
+    assert_eq!(Event::from_handle(&mutex.to_handle()).err(), Some(Error::Kind));
+    assert!(matches!(Event::from_handle(b"short"), Err(Error::Handle(_))));
+    let mut foreign = event.to_handle();
+    foreign[9] ^= 1;
+    assert_eq!(Event::from_handle(&foreign).err(), Some(Error::Foreign));
+    let travelled: Event =
+        postcard::from_bytes(&postcard::to_stdvec(&event).expect("bytes")).expect("the same event");
+    assert!(travelled.is_set());
+    assert_eq!(travelled.name(), Some("ready"));
+}
+
+#[test]
+fn debug_shows_name_and_state() {
+    let mutex = Mutex::with_name("ledger").expect("a lock");
+    assert_eq!(format!("{mutex:?}"), r#"Mutex { name: "ledger", locked: false }"#);
+    let guard = mutex.lock().expect("a lock");
+    assert!(format!("{guard:?}").contains("recovered: false"));
+    assert!(format!("{mutex:?}").contains(&format!("holder: process {}", std::process::id())));
+    let queue = Queue::<u8>::with_name("jobs", 7).expect("a queue");
+    assert_eq!(format!("{queue:?}"), r#"Queue { name: "jobs", len: 0, bound: 7, shut_down: false }"#);
+    let event = Event::with_name("ready").expect("an event");
+    assert_eq!(format!("{event:?}"), r#"Event { name: "ready", set: false }"#);
+}
