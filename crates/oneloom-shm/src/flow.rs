@@ -41,9 +41,12 @@ pub struct ShutDown;
 pub struct TooManyDone;
 
 /// A queue of any order.
-pub trait AnyQueue {
+pub trait AnyQueue: Sized {
     /// What stands in the segment.
     type Content: Shared;
+
+    /// The queue that an object is.
+    fn from_object(object: Object<Self::Content>) -> Self;
 
     /// The object that it is.
     fn object(&self) -> &Object<Self::Content>;

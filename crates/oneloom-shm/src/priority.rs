@@ -92,11 +92,6 @@ impl PriorityQueue {
         Ok(Self { object })
     }
 
-    /// The queue that an object is.
-    pub fn from_object(object: Object<Content>) -> Self {
-        Self { object }
-    }
-
     /// Puts a small item if there is a place for it and nothing in the way: never waits, not even for a latch or for
     /// memory. `mark` is any number that its receiver gets with it.
     ///
@@ -199,6 +194,10 @@ impl PriorityQueue {
 
 impl AnyQueue for PriorityQueue {
     type Content = Content;
+
+    fn from_object(object: Object<Content>) -> Self {
+        Self { object }
+    }
 
     #[inline]
     fn object(&self) -> &Object<Content> {

@@ -166,11 +166,6 @@ impl Queue {
         Ok(Self { object })
     }
 
-    /// The queue that an object is.
-    pub fn from_object(object: Object<Content>) -> Self {
-        Self { object }
-    }
-
     /// Puts a small item if there is a place for it and nothing in the way: never waits, not even for a latch or for
     /// memory. `mark` is any number below 2³¹ that its receiver gets with it.
     ///
@@ -238,6 +233,10 @@ impl Queue {
 
 impl AnyQueue for Queue {
     type Content = Content;
+
+    fn from_object(object: Object<Content>) -> Self {
+        Self { object }
+    }
 
     #[inline]
     fn object(&self) -> &Object<Content> {

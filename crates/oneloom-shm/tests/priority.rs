@@ -147,35 +147,6 @@ fn a_handle_names_it_and_no_other_kind() {
     assert_eq!(Object::<oneloom_shm::queue::Content>::open(handle).err(), Some(Error::Kind));
 }
 
-#[test]
-fn a_full_segment_says_so_and_recovers_and_memory_stays_flat() {
-    // What was there when a test beside this one forks may be the child's, too.
-    apart(|| {
-        let segment = Segment::create(2 << 20).expect("a segment");
-        let queue = PriorityQueue::make(segment, 0);
-        let mut counts = Vec::new();
-        for _ in 0..3 {
-            let mut put = 0;
-            let full = loop {
-                match put_within(&queue, &[7; 300], soon()) {
-                    Ok(done) => assert_eq!(done, Ok(())),
-                    Err(Stop::Failed(error)) => break error,
-                    Err(stop) => panic!("{stop:?}"),
-                }
-                put += 1;
-            };
-            assert!(matches!(full, Error::Limit { .. }), "{full}");
-            counts.push((put, arena::usage(segment)));
-            (0..put).for_each(|_| assert_eq!(get(&queue), [7; 300]));
-        }
-        assert!(counts[0].0 > 1000 && counts[1] == counts[2], "{counts:?}");
-        // What is dropped gives all back.
-        put(&queue, b"left");
-        drop(queue);
-        assert_eq!(arena::usage(segment).1, 0);
-    });
-}
-
 /// Puts and takes until it is killed at a step; its ledger tells what it has done.
 fn killed_at(step: Step, passes: u32, queue: &PriorityQueue, ledger: &Ledger) -> bool {
     ledger.reset();

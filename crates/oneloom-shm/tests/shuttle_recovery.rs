@@ -14,8 +14,9 @@ use oneloom_shm::arena;
 use oneloom_shm::flow::{AnyQueue, GetCall, ShutDown};
 use oneloom_shm::handle::{Handle, Object};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
+use oneloom_shm::priority::PriorityQueue;
 use oneloom_shm::process::modelled::{begin, deaths_at, killed_at, start};
-use oneloom_shm::queue::{PutCall, Queue};
+use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
 use oneloom_shm::step::Step;
 use oneloom_shm::wait::{Call, block};
@@ -23,7 +24,7 @@ use oneloom_wait::clock::Deadline;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
-use support::{Plainly, bytes_of, item, number_of, stress};
+use support::{Line, Plainly, bytes_of, item, number_of, stress};
 
 /// The memory of a model's segment.
 const BYTES: u64 = 512 << 10;
@@ -77,22 +78,20 @@ impl Ledger {
     }
 }
 
-fn queue_in(segment: &'static Segment, handle: Handle) -> Queue {
-    Queue::from_object(Object::open_in(segment, handle).expect("an object"))
+fn queue_in<Q: Line>(segment: &'static Segment, handle: Handle) -> Q {
+    Q::from_object(Object::open_in(segment, handle).expect("an object"))
 }
 
-fn send(queue: &Queue, ledger: &Ledger, numbers: impl Iterator<Item = u64>) {
+fn send(queue: &impl Line, ledger: &Ledger, numbers: impl Iterator<Item = u64>) {
     for number in numbers {
         ledger.note(BEGUN, number);
-        // As users do it: at once where that goes.
-        let bytes = item(number);
-        let done = queue.try_put(&bytes, 7).expect("a sound segment");
-        assert_eq!(done.unwrap_or_else(|| wait(PutCall::new(queue, &bytes, 7))), Ok(()));
+        let put = queue.put_within(&item(number), number as i64 % 3, Deadline::Never);
+        assert_eq!(put.expect("a sound segment"), Ok(()));
         ledger.note(PUT, number);
     }
 }
 
-fn receive(queue: &Queue, ledger: &Ledger) -> bool {
+fn receive(queue: &impl Line, ledger: &Ledger) -> bool {
     let mut buffer = Vec::new();
     let got = queue.try_get(&mut buffer).expect("a sound segment");
     match got.unwrap_or_else(|| wait(GetCall { queue, buffer })) {
@@ -125,9 +124,9 @@ fn check_memory(segment: &'static Segment) {
 }
 
 /// Two senders and two receivers, one of which dies.
-fn one_of_four_dies(maxsize: u64, most_steps: u32) {
+fn one_of_four_dies<Q: Line>(maxsize: u64, most_steps: u32) {
     let segment = begin(BYTES);
-    let queue = Queue::new(segment, maxsize).expect("a queue");
+    let queue = Q::make(segment, maxsize);
     let handle = queue.object().handle();
     let ledger = Ledger::default();
     let victim = thread_rng().gen_range(0..4);
@@ -137,7 +136,7 @@ fn one_of_four_dies(maxsize: u64, most_steps: u32) {
         start(segment, fate(sender), move |segment| {
             // Large ones, which come to stand in the same memory, some of which a chunk holds but two, and a small one.
             send(
-                &queue_in(segment, handle),
+                &queue_in::<Q>(segment, handle),
                 &ledger,
                 [0, 1, 6, 11, 2, 70].into_iter().map(|kind| sender * 100 + kind),
             );
@@ -146,7 +145,7 @@ fn one_of_four_dies(maxsize: u64, most_steps: u32) {
     let receivers = [2, 3].map(|receiver| {
         let ledger = ledger.clone();
         start(segment, fate(receiver), move |segment| {
-            let queue = queue_in(segment, handle);
+            let queue = queue_in::<Q>(segment, handle);
             while receive(&queue, &ledger) {}
         })
     });
@@ -191,12 +190,35 @@ const OF_QUEUES: &[Step] = &[
 
 #[test]
 fn a_queue_loses_nothing_whoever_dies() {
-    explore(1000, OF_QUEUES, || one_of_four_dies(0, 60));
+    explore(1000, OF_QUEUES, || one_of_four_dies::<Queue>(0, 60));
 }
 
 #[test]
 fn a_bounded_queue_loses_nothing_whoever_dies() {
-    explore(1000, OF_QUEUES, || one_of_four_dies(2, 60));
+    explore(1000, OF_QUEUES, || one_of_four_dies::<Queue>(2, 60));
+}
+
+const OF_PRIORITY_QUEUES: &[Step] = &[
+    Step::ItemCopied,
+    Step::OrderEntered,
+    Step::ItemLabelled,
+    Step::ItemPut,
+    Step::ItemIndexed,
+    Step::ItemCounted,
+    Step::ItemTaken,
+    Step::ItemRemoved,
+    Step::OrderLeft,
+    Step::ItemTold,
+];
+
+#[test]
+fn a_priority_queue_loses_nothing_whoever_dies() {
+    explore(1000, OF_PRIORITY_QUEUES, || one_of_four_dies::<PriorityQueue>(0, 60));
+}
+
+#[test]
+fn a_bounded_priority_queue_loses_nothing_whoever_dies() {
+    explore(1000, OF_PRIORITY_QUEUES, || one_of_four_dies::<PriorityQueue>(2, 60));
 }
 
 #[test]

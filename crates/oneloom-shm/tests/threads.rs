@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use oneloom_shm::arena;
+use oneloom_shm::error::Error;
 use oneloom_shm::event::{Event, EventCall};
 use oneloom_shm::flow::AnyQueue;
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
+use oneloom_shm::priority::PriorityQueue;
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
 use oneloom_shm::wait::{Stop, block};
@@ -19,15 +21,27 @@ use support::*;
 
 #[test]
 fn threads_lose_nothing_and_the_memory_is_used_again() {
+    lose_nothing::<Queue>();
+}
+
+#[test]
+fn threads_lose_nothing_of_a_priority_queue() {
+    lose_nothing::<PriorityQueue>();
+}
+
+fn lose_nothing<Q: Line + Sync>() {
     const EACH: u64 = 1500;
     // Far less than all items together.
-    let queue = Queue::new(Segment::on_heap(4 << 20).expect("a segment"), 30).expect("a queue");
+    let queue = Q::make(Segment::on_heap(4 << 20).expect("a segment"), 30);
     let sum = AtomicU64::new(0);
     thread::scope(|scope| {
         let senders: Vec<_> = (0..3)
             .map(|sender| {
                 let queue = &queue;
-                scope.spawn(move || (0..EACH).for_each(|number| put(queue, &item(sender * EACH + number))))
+                scope.spawn(move || {
+                    (0..EACH)
+                        .for_each(|number| put_at(queue, &item(sender * EACH + number), number as i64 % 7))
+                })
             })
             .collect();
         for _ in 0..2 {
@@ -136,4 +150,30 @@ fn memory_stays_flat() {
     // As much is in use; what was ever carved depends on where in its chunks the queue stands.
     assert_eq!(last.1, first.1);
     assert!(last.0 <= first.0 + (128 << 10), "{first:?} {last:?}");
+}
+
+#[test]
+fn a_priority_queue_uses_its_memory_again_and_gives_it_back() {
+    let segment = Segment::create(2 << 20).expect("a segment");
+    let queue = PriorityQueue::make(segment, 0);
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        let mut put = 0;
+        let full = loop {
+            match put_within(&queue, &[7; 300], soon()) {
+                Ok(done) => assert_eq!(done, Ok(())),
+                Err(Stop::Failed(error)) => break error,
+                Err(stop) => panic!("{stop:?}"),
+            }
+            put += 1;
+        };
+        assert!(matches!(full, Error::Limit { .. }), "{full}");
+        counts.push((put, arena::usage(segment)));
+        (0..put).for_each(|_| assert_eq!(get(&queue), [7; 300]));
+    }
+    assert!(counts[0].0 > 1000 && counts[1] == counts[2], "{counts:?}");
+    // What is dropped gives all back.
+    put(&queue, b"left");
+    drop(queue);
+    assert_eq!(arena::usage(segment).1, 0);
 }

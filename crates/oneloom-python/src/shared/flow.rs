@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use super::pickling::unpack;
 use super::waiting::{later, wait};
-use super::{error, reduce, title};
+use super::{error, open, reduce, title};
 use crate::arguments::{Timeout, lenient_deadline, queue_deadline};
 use crate::environment::notifying;
 use crate::errors::{self, Imported};
@@ -70,6 +70,11 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
     /// A queue with a name.
     pub fn new(raw: Q, name: Option<String>) -> Self {
         Self { raw: Arc::new(raw), name }
+    }
+
+    /// The queue that a handle names.
+    pub fn open(handle: &[u8], name: Option<String>) -> PyResult<Self> {
+        Ok(Self::new(Q::from_object(open(handle)?), name))
     }
 
     /// The name that was given.

@@ -8,10 +8,10 @@ use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyType};
 
+use super::error;
 use super::flow::{Flow, ended, put_later};
 use super::pickling::pack;
 use super::waiting::wait;
-use super::{error, open};
 use crate::arguments::{Timeout, Truth, queue_deadline};
 use crate::environment::notifying;
 use crate::errors;
@@ -110,7 +110,7 @@ impl SharedPriorityQueue {
 
     #[staticmethod]
     fn _open(handle: &[u8], name: Option<String>) -> PyResult<Self> {
-        Ok(Self { flow: Flow::new(PriorityQueue::from_object(open(handle)?), name) })
+        Ok(Self { flow: Flow::open(handle, name)? })
     }
 
     #[classmethod]

@@ -7,11 +7,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use super::error;
 use super::flow::{Flow, ended, put_later};
 use super::many;
 use super::pickling::pack;
 use super::waiting::wait;
-use super::{error, open};
 use crate::arguments::{Timeout, Truth, queue_deadline};
 use crate::environment::notifying;
 use crate::errors;
@@ -89,7 +89,7 @@ impl SharedQueue {
 
     #[staticmethod]
     fn _open(handle: &[u8], name: Option<String>) -> PyResult<Self> {
-        Ok(Self { flow: Flow::new(Queue::from_object(open(handle)?), name) })
+        Ok(Self { flow: Flow::open(handle, name)? })
     }
 
     #[classmethod]

@@ -121,7 +121,7 @@ pub fn apart(work: impl FnOnce()) {
 const MARK: u32 = 7;
 
 /// A queue of either order.
-pub trait Line: AnyQueue + Sized {
+pub trait Line: AnyQueue {
     fn make(segment: &'static Segment, maxsize: u64) -> Self;
 
     /// As users do it: at once where that goes, else waiting. What has no order of its own ignores the priority.
