@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     _Methods = dict[str, Callable[..., Any]]
-    _Lockable = _native.Lock | _native.RLock | _native.Semaphore
+    _Lockable = _native.Lock | _native.RLock | _native.Semaphore | _native.SharedLock | _native.SharedRLock | _native.SharedSemaphore
 
 
 async def _acquire_async(self: _Lockable, timeout: float | None = None) -> bool:
@@ -209,6 +209,8 @@ _METHODS: dict[Any, _Methods] = {
     _native.Queue: _QUEUE | {"join_async": _join_async},
     _native.SimpleQueue: _QUEUE,
     _native.SharedLock: _LOCK,
+    _native.SharedRLock: _LOCK,
+    _native.SharedSemaphore: _LOCK,
     _native.SharedEvent: {"wait_async": _event_wait_async},
     _native.SharedQueue: _QUEUE | _MANY | {"join_async": _join_async},
     _native.SharedPriorityQueue: _QUEUE | {"put_async": _put_prior_async, "join_async": _join_async},

@@ -30,10 +30,13 @@ import sys as _sys
 from oneloom import _native
 from oneloom._native import (
     OwnerDiedWarning,
+    SharedBoundedSemaphore as BoundedSemaphore,
     SharedEvent as Event,
     SharedLock as Lock,
     SharedPriorityQueue as PriorityQueue,
     SharedQueue as Queue,
+    SharedRLock as RLock,
+    SharedSemaphore as Semaphore,
 )
 
 TYPE_CHECKING = False
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Event", "Lock", "OwnerDiedWarning", "PriorityQueue", "Queue"]
+__all__ = ["BoundedSemaphore", "Event", "Lock", "OwnerDiedWarning", "PriorityQueue", "Queue", "RLock", "Semaphore"]
 
 
 def _reduce(

@@ -51,6 +51,19 @@ def hold(lock, ready, scoped=False):
     time.sleep(60)
 
 
+def hold_twice(lock, ready):
+    with lock:
+        hold(lock, ready, scoped=True)
+
+
+def leave(scope, answer):
+    try:
+        scope.__exit__(None, None, None)
+        answer.put("left")
+    except RuntimeError as error:
+        answer.put(str(error))
+
+
 def release(lock, answer):
     try:
         lock.release()

@@ -28,6 +28,9 @@ NEVER = {"FileGrown", "SizeWritten", "BlockCarved", "MutexTakenOver", "TailRepai
 # Steps of priority queues alone, over which the Rust tests kill.
 NEVER |= {"ItemCopied", "OrderEntered", "HeapMade", "HeapRetired", "HeapNamed", "HeapOwned", "ItemLabelled", "ItemPut", "ItemIndexed",
           "ItemCounted", "ItemTaken", "ItemRemoved", "OrderLeft", "ItemTold", "HeapRebuilt"}  # fmt: skip
+# Steps of what the Rust tests kill over in a file of its own.
+NEVER |= {"DepthWritten", "DepthCleared", "PermitTaken", "PermitReturned", "FreeWritten", "HoldFreed", "PermitsCounted",
+          "SemaphoreLeft", "SemaphoreTold"}  # fmt: skip
 FORK = multiprocessing.get_context("fork")
 
 

@@ -4,7 +4,7 @@
 //! - `pickling`: what goes through a queue, as bytes.
 //! - `flow`: what the classes of queues have in common.
 //! - `many`: many items at once.
-//! - `lock`, `event`, `queue`, `priority`: the classes.
+//! - `lock`, `rlock`, `semaphore`, `event`, `queue`, `priority`: the classes.
 
 mod event;
 mod flow;
@@ -13,6 +13,8 @@ mod many;
 mod pickling;
 mod priority;
 mod queue;
+mod rlock;
+mod semaphore;
 mod waiting;
 
 use std::os::fd::{AsRawFd, RawFd};
@@ -23,6 +25,7 @@ use oneloom_shm::{family, segment, step};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::errors::OwnerDiedWarning;
 use crate::once::intern;
 
 /// Adds the classes and this module's functions.
@@ -30,6 +33,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let python = module.py();
     // Under names of their own here: they call themselves like the classes of this process alone.
     module.add("SharedLock", python.get_type::<lock::SharedLock>())?;
+    module.add("SharedRLock", python.get_type::<rlock::SharedRLock>())?;
+    module.add("SharedSemaphore", python.get_type::<semaphore::SharedSemaphore>())?;
+    module.add("SharedBoundedSemaphore", python.get_type::<semaphore::SharedBoundedSemaphore>())?;
     module.add("SharedEvent", python.get_type::<event::SharedEvent>())?;
     module.add("SharedQueue", python.get_type::<queue::SharedQueue>())?;
     module.add("SharedPriorityQueue", python.get_type::<priority::SharedPriorityQueue>())?;
@@ -71,6 +77,15 @@ pub fn error(error: Error) -> PyErr {
         | Error::Segment(_) => PyValueError::new_err(words),
         Error::System(_) => PyOSError::new_err(words),
     }
+}
+
+/// Tells whoever took something over from the dead what may be half-changed.
+///
+/// # Errors
+/// Where warnings are errors.
+fn warn_of_death(python: Python<'_>, words: &str) -> PyResult<()> {
+    let words = std::ffi::CString::new(words).unwrap_or_default();
+    PyErr::warn(python, &python.get_type::<OwnerDiedWarning>(), &words, 1)
 }
 
 /// The object that bytes name.

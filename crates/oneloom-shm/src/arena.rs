@@ -38,6 +38,10 @@ pub enum Kind {
     Queue = 4,
     /// A [`crate::event::Event`].
     Event = 5,
+    /// A [`crate::reentrant::ReentrantMutex`].
+    Reentrant = 6,
+    /// A [`crate::semaphore::Semaphore`].
+    Semaphore = 7,
     /// A [`crate::priority::PriorityQueue`].
     PriorityQueue = 10,
     /// The index of a priority queue.

@@ -78,10 +78,13 @@ pub(crate) fn hold_elsewhere(segment: &'static Segment, hold: Hold) -> Option<Ho
     })
 }
 
-/// Who holds the object that somebody else waits for.
-fn hold_of(segment: &'static Segment, object: Reference) -> Option<Hold> {
-    let block = Block::find(segment, object, Kind::Mutex).ok()?;
-    mutex::hold_in(block)
+/// Who holds the object that somebody else waits for, and what it is called.
+fn hold_of(segment: &'static Segment, object: Reference) -> Option<(Hold, &'static str)> {
+    let held = |(kind, words)| {
+        let block = Block::find(segment, object, kind).ok()?;
+        Some((mutex::hold_in(block)?, words))
+    };
+    [(Kind::Mutex, "shared Lock"), (Kind::Reentrant, "shared RLock")].into_iter().find_map(held)
 }
 
 /// A thread that sleeps for long.
@@ -275,7 +278,7 @@ fn account_of(segment: &'static Segment, me: Tag, process: Tag, name: u32) -> Op
         [shown.wait.waiter, shown.wait.caller].iter().any(|bits| Owner::from_bits(*bits).short() == name)
     };
     let shown = waits::of(segment, process).find(is_it).filter(|_| name != 0)?;
-    let hold = hold_of(segment, shown.wait.resource)?;
+    let (hold, kind) = hold_of(segment, shown.wait.resource)?;
     let edge = if hold.process == me {
         hold_here(segment, hold).map(|hold| Edge::HeldBy { holder: hold.owner, certain: hold.certain })
     } else {
@@ -287,7 +290,7 @@ fn account_of(segment: &'static Segment, me: Tag, process: Tag, name: u32) -> Op
         flags: shown.wait.flags,
         since: shown.wait.since,
         resource: shown.wait.resource.offset() + HEADER,
-        kind: "shared Lock",
+        kind,
         name: None,
         edge: edge?,
         account: Some(Account { pid: segment.pid(process), text: shown.text()? }),

@@ -113,7 +113,7 @@ pub(crate) use rows;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event, event_count, flow, mutex, priority, queue, waits};
+    use crate::{event, event_count, flow, mutex, priority, queue, reentrant, semaphore, waits};
 
     /// Each table of `LAYOUT.md` is what the code has, whole and in order.
     #[test]
@@ -146,6 +146,8 @@ mod tests {
             ("Event count", event_count::rows()),
             ("Mutex", mutex::rows()),
             ("Event", event::rows()),
+            ("Reentrant mutex", reentrant::rows()),
+            ("Semaphore", semaphore::rows()),
             ("Flow", flow::rows()),
             ("Wait", waits::rows()),
             ("Queue", of_queue),

@@ -15,7 +15,7 @@
 //! - [`payload`], [`flow`]: items on their way; what queues of every order have in common.
 //! - [`waits`], [`deadlock`]: who waits, for other processes to read, and waits that can never end.
 //! - [`handle`]: how an object is named across processes.
-//! - [`mutex`], [`event`], [`queue`], [`priority`]: what users use.
+//! - [`mutex`], [`reentrant`], [`semaphore`], [`event`], [`queue`], [`priority`]: what users use.
 //! - [`start`]: starting this program once more, with the segment's descriptor.
 //!
 //! In shuttle's models a segment stands on the heap, and processes are threads that [`process`] kills; in loom's there is
@@ -55,7 +55,11 @@ pub mod process;
 #[cfg(not(loom))]
 pub mod queue;
 #[cfg(not(loom))]
+pub mod reentrant;
+#[cfg(not(loom))]
 pub mod segment;
+#[cfg(not(loom))]
+pub mod semaphore;
 #[cfg(not(loom))]
 pub mod start;
 #[cfg(not(loom))]

@@ -25,8 +25,8 @@ pub struct Content {
     /// The holder's tag, [`RECOVERED`], who it is in short, and [`SCOPED`].
     state: AtomicU64,
     /// Who in the holder's process, in its lower 56 bits, and [`SCOPED`].
-    holder: AtomicU64,
-    event: EventCount,
+    pub(crate) holder: AtomicU64,
+    pub(crate) event: EventCount,
 }
 
 // SAFETY: integers that are atomic, in a fixed layout.
@@ -45,11 +45,11 @@ unsafe impl Shared for Content {
 const RECOVERED: u64 = 1 << 32;
 /// Only the holder may release.
 const SCOPED: u64 = 1 << 63;
-const NAME: u64 = (1 << 56) - 1;
+pub(crate) const NAME: u64 = (1 << 56) - 1;
 const SHORT_SHIFT: u32 = 33;
 const SHORT: u32 = (1 << 30) - 1;
 
-/// Who holds the lock in a block.
+/// Who holds the lock that a block begins with.
 pub(crate) fn hold_in(block: Block) -> Option<Hold> {
     hold(block.content::<Content>().ok()?.state.load(Ordering::SeqCst))
 }
@@ -108,6 +108,107 @@ pub enum ReleaseError {
     Failed(Error),
 }
 
+/// The state machine of a lock, wherever its content stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Core {
+    pub content: &'static Content,
+    pub segment: &'static Segment,
+}
+
+impl Core {
+    #[inline]
+    pub fn take(self, me: Tag, holder: Holder) -> bool {
+        let content = self.content;
+        let free = content.state.load(Ordering::Relaxed) == 0;
+        let taken = free
+            && content
+                .state
+                .compare_exchange(0, holder.state(me), Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok();
+        if taken {
+            step::at(Step::MutexTaken);
+            content.holder.store(holder.bits(), Ordering::Release);
+            step::at(Step::MutexHolderWritten);
+        }
+        taken
+    }
+
+    /// Takes the lock from an owner that died. Costs 10 µs if it lives.
+    pub fn take_over(self, me: Tag, holder: Holder) -> bool {
+        let content = self.content;
+        let state = content.state.load(Ordering::SeqCst);
+        if state == 0 || !self.segment.is_dead(Tag(state as u32)) {
+            return false;
+        }
+        let mine = holder.state(me) | RECOVERED;
+        let taken = content.state.compare_exchange(state, mine, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if taken {
+            step::at(Step::MutexTakenOver);
+            content.holder.store(holder.bits(), Ordering::Release);
+        }
+        taken
+    }
+
+    /// Whether somebody who asks as `name` could give the lock back now, and if so, whether the hold is scoped.
+    #[inline]
+    pub fn check(self, me: Tag, name: impl FnOnce() -> u64) -> Result<bool, ReleaseError> {
+        let state = self.content.state.load(Ordering::Relaxed);
+        if state == 0 {
+            return Err(ReleaseError::NotHeld);
+        }
+        let holder = self.content.holder.load(Ordering::Acquire);
+        let tag = Tag(state as u32);
+        if holder & SCOPED != 0 && (tag != me || holder & NAME != name() & NAME) {
+            return Err(ReleaseError::NotOwner { pid: self.segment.pid(tag) });
+        }
+        Ok(holder & SCOPED != 0)
+    }
+
+    /// Gives the lock back; a waiter goes on.
+    #[inline]
+    pub fn open(self) -> Result<(), ReleaseError> {
+        let (content, segment) = (self.content, self.segment);
+        content.holder.store(0, Ordering::Release);
+        step::at(Step::MutexHolderCleared);
+        if content.state.swap(0, Ordering::SeqCst) == 0 {
+            return Err(ReleaseError::NotHeld);
+        }
+        step::at(Step::MutexReleased);
+        content.event.notify(1, |mask| monitor::ring(segment, &content.event, mask));
+        Ok(())
+    }
+
+    pub fn is_locked(self) -> bool {
+        self.content.state.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether whoever holds it has died. Costs 10 µs if somebody holds it.
+    pub fn is_abandoned(self) -> bool {
+        let state = self.content.state.load(Ordering::SeqCst);
+        state != 0 && self.segment.is_dead(Tag(state as u32))
+    }
+
+    pub fn is_recovered(self) -> bool {
+        self.content.state.load(Ordering::Relaxed) & RECOVERED != 0
+    }
+
+    pub fn owner(self) -> Option<(u32, u64)> {
+        let state = self.content.state.load(Ordering::Acquire);
+        let name = self.content.holder.load(Ordering::Acquire) & NAME;
+        (state != 0).then(|| (self.segment.pid(Tag(state as u32)), name))
+    }
+
+    /// Who holds it, as far as it is of this process.
+    pub fn hold(self) -> Option<graph::Hold> {
+        deadlock::hold_here(self.segment, hold(self.content.state.load(Ordering::SeqCst))?)
+    }
+
+    /// Who holds it, if that is of another process.
+    pub fn hold_elsewhere(self) -> Option<HoldElsewhere> {
+        deadlock::hold_elsewhere(self.segment, hold(self.content.state.load(Ordering::SeqCst))?)
+    }
+}
+
 /// A lock in a segment.
 pub struct Mutex {
     object: Object<Content>,
@@ -139,93 +240,59 @@ impl Mutex {
         &self.object
     }
 
+    #[inline]
+    fn core(&self) -> Core {
+        Core { content: self.object.content(), segment: self.object.segment() }
+    }
+
     /// Takes the lock if nobody holds it.
     ///
     /// # Errors
     /// If this process can't join the family.
     #[inline]
     pub fn try_lock(&self, holder: Holder) -> Result<bool, Error> {
-        Ok(self.take(self.object.segment().me()?, holder))
+        Ok(self.core().take(self.object.segment().me()?, holder))
     }
 
-    #[inline]
-    fn take(&self, me: Tag, holder: Holder) -> bool {
-        let content = self.object.content();
-        let free = content.state.load(Ordering::Relaxed) == 0;
-        let taken = free
-            && content
-                .state
-                .compare_exchange(0, holder.state(me), Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok();
-        if taken {
-            step::at(Step::MutexTaken);
-            content.holder.store(holder.bits(), Ordering::Release);
-            step::at(Step::MutexHolderWritten);
-        }
-        taken
-    }
-
-    /// Takes the lock from an owner that died. Costs 10 µs if it lives.
-    fn take_over(&self, me: Tag, holder: Holder) -> bool {
-        let content = self.object.content();
-        let state = content.state.load(Ordering::SeqCst);
-        if state == 0 || !self.object.segment().is_dead(Tag(state as u32)) {
-            return false;
-        }
-        let mine = holder.state(me) | RECOVERED;
-        let taken = content.state.compare_exchange(state, mine, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        if taken {
-            step::at(Step::MutexTakenOver);
-            content.holder.store(holder.bits(), Ordering::Release);
-        }
-        taken
-    }
-
-    /// Gives the lock back; a waiter goes on. `name` is who asks, as in [`Holder`].
+    /// Gives the lock back; a waiter goes on. `name` is who asks, as in [`Holder`]. Says whether the hold was scoped.
     ///
     /// # Errors
     /// If nobody holds it, or somebody else by a scoped hold.
     #[inline]
-    pub fn unlock(&self, name: impl FnOnce() -> u64) -> Result<(), ReleaseError> {
-        let content = self.object.content();
-        let segment = self.object.segment();
+    pub fn unlock(&self, name: impl FnOnce() -> u64) -> Result<bool, ReleaseError> {
+        let scoped = self.may_unlock(name)?;
+        self.core().open().map(|()| scoped)
+    }
+
+    /// Whether [`Mutex::unlock`] would give it back now, and if so, whether the hold is scoped.
+    ///
+    /// # Errors
+    /// As for `unlock`.
+    #[inline]
+    pub fn may_unlock(&self, name: impl FnOnce() -> u64) -> Result<bool, ReleaseError> {
         // Whoever changes something is watched by those who wait for it.
-        let me = segment.me().map_err(ReleaseError::Failed)?;
-        let state = content.state.load(Ordering::Relaxed);
-        if state == 0 {
-            return Err(ReleaseError::NotHeld);
-        }
-        let holder = content.holder.load(Ordering::Acquire);
-        let tag = Tag(state as u32);
-        if holder & SCOPED != 0 && (tag != me || holder & NAME != name() & NAME) {
-            return Err(ReleaseError::NotOwner { pid: segment.pid(tag) });
-        }
-        content.holder.store(0, Ordering::Release);
-        step::at(Step::MutexHolderCleared);
-        if content.state.swap(0, Ordering::SeqCst) == 0 {
-            return Err(ReleaseError::NotHeld);
-        }
-        step::at(Step::MutexReleased);
-        content.event.notify(1, |mask| monitor::ring(segment, &content.event, mask));
-        Ok(())
+        let me = self.object.segment().me().map_err(ReleaseError::Failed)?;
+        self.core().check(me, name)
     }
 
     /// Whether somebody holds it.
     pub fn is_locked(&self) -> bool {
-        self.object.content().state.load(Ordering::Relaxed) != 0
+        self.core().is_locked()
+    }
+
+    /// Whether whoever holds it has died. Costs 10 µs if somebody holds it.
+    pub fn is_abandoned(&self) -> bool {
+        self.core().is_abandoned()
     }
 
     /// Whether whoever holds it took it over from an owner that died.
     pub fn is_recovered(&self) -> bool {
-        self.object.content().state.load(Ordering::Relaxed) & RECOVERED != 0
+        self.core().is_recovered()
     }
 
     /// The process that holds it, and its holder's name there; 0 for what is not known.
     pub fn owner(&self) -> Option<(u32, u64)> {
-        let content = self.object.content();
-        let state = content.state.load(Ordering::Acquire);
-        let name = content.holder.load(Ordering::Acquire) & NAME;
-        (state != 0).then(|| (self.object.segment().pid(Tag(state as u32)), name))
+        self.core().owner()
     }
 }
 
@@ -239,14 +306,11 @@ impl Resource for Mutex {
     }
 
     fn hold(&self) -> Option<graph::Hold> {
-        deadlock::hold_here(self.object.segment(), hold(self.object.content().state.load(Ordering::SeqCst))?)
+        self.core().hold()
     }
 
     fn hold_elsewhere(&self) -> Option<HoldElsewhere> {
-        deadlock::hold_elsewhere(
-            self.object.segment(),
-            hold(self.object.content().state.load(Ordering::SeqCst))?,
-        )
+        self.core().hold_elsewhere()
     }
 
     fn number(&self) -> Option<u64> {
@@ -287,11 +351,11 @@ impl<L: AsRef<Mutex>> Call for LockCall<L> {
     }
 
     fn attempt(&mut self, me: Tag, thorough: bool) -> Result<Option<Taken>, Error> {
-        let mutex = self.mutex.as_ref();
-        if mutex.take(me, self.holder) {
+        let core = self.mutex.as_ref().core();
+        if core.take(me, self.holder) {
             return Ok(Some(Taken::Clean));
         }
-        Ok((thorough && mutex.take_over(me, self.holder)).then_some(Taken::Recovered))
+        Ok((thorough && core.take_over(me, self.holder)).then_some(Taken::Recovered))
     }
 }
 

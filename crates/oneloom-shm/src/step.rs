@@ -28,6 +28,8 @@ steps! {
     ItemCopied, OrderEntered, HeapMade, HeapRetired, HeapNamed, HeapOwned, ItemLabelled, ItemPut, ItemIndexed, ItemCounted,
     ItemTaken, ItemRemoved, OrderLeft, ItemTold, HeapRebuilt,
     WaitLinked, WaitWritten, WaitShown, VerdictEntered, VerdictReached, VerdictLeft, WaitHidden,
+    DepthWritten, DepthCleared,
+    PermitTaken, PermitReturned, FreeWritten, HoldFreed, PermitsCounted, SemaphoreLeft, SemaphoreTold,
     FlagRaised, FlagTold, WordBumped, MaskTaken,
 }
 

@@ -130,8 +130,8 @@ impl<Q: Line> Scene<Q> {
     }
 }
 
-/// Steps that a busy child does not come to; each has a test of its own, below or in `deadlocks`.
-const ELSEWHERE: [Step; 22] = [
+/// Steps that a busy child does not come to; each has a test of its own, below, in `deadlocks` or in `deaths_sync`.
+const ELSEWHERE: [Step; 31] = [
     Step::WaitLinked,
     Step::WaitWritten,
     Step::WaitShown,
@@ -139,6 +139,15 @@ const ELSEWHERE: [Step; 22] = [
     Step::VerdictReached,
     Step::VerdictLeft,
     Step::WaitHidden,
+    Step::DepthWritten,
+    Step::DepthCleared,
+    Step::PermitTaken,
+    Step::PermitReturned,
+    Step::FreeWritten,
+    Step::HoldFreed,
+    Step::PermitsCounted,
+    Step::SemaphoreLeft,
+    Step::SemaphoreTold,
     Step::FlagRaised,
     Step::FlagTold,
     Step::BlockCarved,

@@ -8,10 +8,10 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::waiting::{later, wait};
-use super::{error, open, reduce, title};
+use super::{error, open, reduce, title, warn_of_death};
 use crate::arguments::{Timeout, Truth, lock_deadline};
+use crate::describe::quoted;
 use crate::environment::notifying;
-use crate::errors::OwnerDiedWarning;
 use crate::lock::async_timeout;
 use crate::owner;
 use crate::port;
@@ -39,6 +39,28 @@ pub struct SharedLock {
     name: Option<String>,
 }
 
+/// Tells whoever took a lock over from the dead.
+///
+/// # Errors
+/// Where warnings are errors.
+pub fn warn(python: Python<'_>, name: Option<&str>) -> PyResult<()> {
+    let words = format!(
+        "the process that held the shared lock {}has died: what the lock protects may be half-changed; \
+         `recovered` says so until the release",
+        quoted(name)
+    );
+    warn_of_death(python, &words)
+}
+
+/// Whose a lock is, for its `repr`.
+pub fn holder(owner: Option<(u32, u64)>) -> String {
+    match owner {
+        None => "unlocked".into(),
+        Some((0, _)) => "held by a process that died".into(),
+        Some((pid, _)) => format!("held by process {pid}"),
+    }
+}
+
 impl SharedLock {
     #[inline]
     fn holder(python: Python<'_>, scoped: bool) -> Holder {
@@ -50,13 +72,7 @@ impl SharedLock {
         if taken == Taken::Clean {
             return Ok(());
         }
-        let words = format!(
-            "the process that held the shared lock {}has died: what the lock protects may be half-changed; \
-             `recovered` says so until the release",
-            crate::describe::quoted(name)
-        );
-        let words = std::ffi::CString::new(words).unwrap_or_default();
-        PyErr::warn(python, &python.get_type::<OwnerDiedWarning>(), &words, 1).inspect_err(|_| {
+        warn(python, name).inspect_err(|_| {
             // It was just taken by this owner, so this can't fail but for shared memory itself.
             let _ = raw.unlock(|| owner::current(python).to_bits());
         })
@@ -131,6 +147,7 @@ impl SharedLock {
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let python = slf.py();
         notifying(python, || slf.get().raw.unlock(|| owner::current(python).to_bits()))
+            .map(drop)
             .map_err(|failure| Self::not_released(slf, failure))
     }
 
@@ -206,11 +223,7 @@ impl SharedLock {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let this = slf.get();
-        let state = match this.raw.owner() {
-            None => "unlocked".into(),
-            Some((0, _)) => "held by a process that died".into(),
-            Some((pid, _)) => format!("held by process {pid}"),
-        };
+        let state = holder(this.raw.owner());
         Ok(format!("<{}: {state}>", title(slf.as_any(), this.raw.object(), this.name.as_deref())?))
     }
 }
