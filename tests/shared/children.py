@@ -175,3 +175,18 @@ def work_by_priority(queue, taken, step, passes):
         queue.put((number * 7 % 10, number), number * 7 % 10)
         if number % 3 == 2:
             taken.put(queue.get(timeout=20))
+
+
+def take_both_in_a_coroutine(first, second, ready, go, answers, tasks):
+    async def main():
+        async with first:
+            ready.put(os.getpid())
+            go.wait()
+            try:
+                async with second:
+                    return ""
+            except DeadlockError as error:
+                return str(error)
+
+    deadlock.policy(tasks=tasks)
+    answers.put((os.getpid(), asyncio.run(main())))

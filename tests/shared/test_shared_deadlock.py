@@ -1,5 +1,6 @@
 """Deadlocks across processes: one of them is told who waits for what and where, and nobody is told without a reason."""
 
+import asyncio
 import io
 import os
 import re
@@ -21,9 +22,8 @@ class Crowd:
     def __init__(self):
         self.ready, self.go, self.answers, self.children = Queue(), Event(), Queue(), []
 
-    def add(self, first, second, method="fork", **options):
-        arguments = (first, second, self.ready, self.go, self.answers, *options.values())
-        child = started(method, children.take_both, *arguments)
+    def add(self, first, second, method="fork", target=children.take_both, **options):
+        child = started(method, target, first, second, self.ready, self.go, self.answers, *options.values())
         self.children.append(child)
         assert self.ready.get(timeout=PATIENCE) == child.pid
         return child
@@ -132,6 +132,46 @@ def test_the_policy_says_what_happens(pair, policy):
     reports = [str(warning.message) for warning in told if warning.category is oneloom.DeadlockWarning]
     assert len(reports) == (policy == "warn")
     assert all(report.startswith("deadlock: these wait for each other") for report in reports)
+
+
+def test_tasks_that_await_are_only_suspected(pair):
+    with pair.ours:
+        child = pair.child(target=children.take_both_in_a_coroutine, tasks="warn")
+        # A thread in the circle looks after a second, too, and then again.
+        with pytest.warns(oneloom.DeadlockWarning, match="suspected deadlock"):
+            doom = threading.Timer(2.5, os.kill, (child.pid, signal.SIGKILL))
+            doom.start()
+            with pytest.warns(OwnerDiedWarning), pair.theirs:
+                child.join(PATIENCE)
+
+
+def test_tasks_raise_where_that_is_wanted():
+    locks, crowd = [Lock(name="one"), Lock(name="other")], Crowd()
+    for first, second in (locks, locks[::-1]):
+        crowd.add(first, second, target=children.take_both_in_a_coroutine, tasks="raise")
+    [text] = filter(None, crowd.ended().values())
+    assert text.startswith("deadlock: these wait for each other; they go on only if somebody else helps:\n")
+    assert len(re.findall(r"  task 'Task-\d+' of process \d+ '\w+-\d+' waits for shared Lock '\w+', held by task", text)) == 2
+    assert len(re.findall(r'    File ".*children\.py", line \d+, in main', text)) == 2
+
+
+def test_tasks_of_one_process_raise_where_that_is_wanted():
+    one, other = Lock(name="one"), Lock(name="other")
+
+    async def take(first, second, mine, yours):
+        async with first:
+            mine.set()
+            await yours.wait()
+            async with second:
+                return "got both"
+
+    async def main():
+        events = asyncio.Event(), asyncio.Event()
+        return await asyncio.gather(take(one, other, *events), take(other, one, *events[::-1]), return_exceptions=True)
+
+    with oneloom.deadlock.policy(tasks="raise"):
+        ends = asyncio.run(main())
+    assert sorted(str(end).partition(":")[0] for end in ends) == ["deadlock", "got both"]
 
 
 def test_a_dump_tells_who_holds_what_is_waited_for(pair):

@@ -73,7 +73,7 @@ impl Environment for PythonThread {
 
     fn account(&mut self, resource: &dyn Resource) -> Account {
         let unseen = Account { text: String::new(), may_end: true };
-        self.ask(unseen, |python| report::account(python, resource))
+        self.ask(unseen, |python| report::account(python, owner::thread(python), resource))
     }
 
     fn judge(&mut self, deadlock: &Deadlock) -> Judgement {

@@ -217,12 +217,12 @@ fn tell<'py>(
     python.import("oneloom._report")?.call_method1(function, (title, certainty, facts))
 }
 
-/// What other processes are to know of the calling thread, which is about to wait for long.
+/// What other processes are to know of somebody here who waits for long.
 ///
 /// # Errors
 /// What was raised meanwhile.
-pub fn account(python: Python<'_>, resource: &dyn Resource) -> PyResult<Account> {
-    let who = party(python, owner::thread(python))?;
+pub fn account(python: Python<'_>, waiter: Owner, resource: &dyn Resource) -> PyResult<Account> {
+    let who = party(python, waiter)?;
     let what = (resource.kind(), resource.name(), resource.number());
     let told = python.import("oneloom._report")?.call_method1("account", (who, what))?;
     let (text, may_end) = told.extract()?;

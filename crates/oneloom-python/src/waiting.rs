@@ -38,7 +38,7 @@ pub trait AsyncCall: Send + Sync {
         false
     }
     /// A suspected deadlock that the wait is part of.
-    fn examine(&self) -> Option<Deadlock>;
+    fn examine(&mut self, python: Python<'_>) -> Option<Deadlock>;
     /// Whether it waits for what somebody holds, so that there may be one.
     fn may_deadlock(&self) -> bool;
     /// Shows the primitive's object to the garbage collector.
@@ -136,7 +136,7 @@ where
         self.future.has_failed()
     }
 
-    fn examine(&self) -> Option<Deadlock> {
+    fn examine(&mut self, _python: Python<'_>) -> Option<Deadlock> {
         self.future.examine()
     }
 
@@ -377,7 +377,7 @@ impl Waiting {
 
     /// The timer's callback, where there is none: the wait has lasted long enough to look for a deadlock.
     fn _examine(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let found = slf.borrow().call.examine();
+        let found = slf.borrow_mut().call.examine(slf.py());
         let Some(deadlock) = found else { return Ok(()) };
         let Some(error) = report::judge_task(slf.py(), &deadlock)? else { return Ok(()) };
         slf.borrow_mut().error = Some(error);

@@ -194,6 +194,57 @@ impl Drop for Showing<'_> {
     }
 }
 
+/// A task that has awaited for long.
+pub(crate) struct Task {
+    // Taken back before what it points to goes.
+    published: Option<Published>,
+    task: Owner,
+    since: u64,
+    record: Option<Record>,
+    /// In one place, wherever the task's future goes.
+    waiter: Box<Waiter>,
+}
+
+// SAFETY: the publication is only followed inside its owner's gate, and taken back through `&mut`; the waiter is in no list.
+unsafe impl Send for Task {}
+
+/// A task may be cancelled from outside.
+const OF_TASKS: u32 = flag::SHARED | flag::AWAITS;
+
+impl Task {
+    pub(crate) fn new(segment: &'static Segment, awaited: &Awaited<'_>, task: Owner, text: &str) -> Self {
+        let (since, waiter, resource) = (clock::now(), task.to_bits(), awaited.reference);
+        let wait = Wait { waiter, caller: awaited.caller, resource, since, flags: OF_TASKS };
+        let record = segment.me().ok().and_then(|me| Record::new(segment, me, &wait, text).ok());
+        Self { published: None, task, since, record, waiter: Box::new(Waiter::new(Owner::NOBODY, 0)) }
+    }
+
+    /// Shows the wait, here and to other processes, until it is hidden.
+    ///
+    /// # Safety
+    /// What is waited for outlives this, or the next call of `hide`.
+    pub(crate) unsafe fn show(&mut self, awaited: &Awaited<'_>) {
+        self.hide();
+        // SAFETY: by this function's own contract; the waiter goes with this, after the publication.
+        let published =
+            unsafe { graph::publish_since(self.task, awaited.resource, &self.waiter, OF_TASKS, self.since) };
+        self.published = Some(published);
+        self.record.iter().for_each(Record::show);
+    }
+
+    pub(crate) fn hide(&mut self) {
+        self.record.iter().for_each(Record::hide);
+        self.published = None;
+    }
+
+    /// Whether this wait, which is shown, looks as if it could never end.
+    pub(crate) fn examine(&self, segment: &'static Segment) -> Option<Deadlock> {
+        let found = graph::examine(self.task);
+        graph::pardon(self.task);
+        found.or_else(|| examine(segment, segment.me().ok()?, self.task, self.record.as_ref()?))
+    }
+}
+
 /// A participant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Party {

@@ -10,14 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use oneloom_wait::clock::Deadline;
-use oneloom_wait::graph::Deadlock;
+use oneloom_wait::graph::{Deadlock, Resource};
 use oneloom_wait::owner::Owner;
 use oneloom_wait::spin;
 use oneloom_wait::wait::{Environment, Judgement};
 use oneloom_wait::waiter::Waiter;
 use oneloom_wait::word::Woken;
 
-use crate::deadlock::{Awaited, Sleeper};
+use crate::deadlock::{Awaited, Sleeper, Task};
 use crate::error::Error;
 use crate::event_count::EventCount;
 use crate::member::Tag;
@@ -181,7 +181,10 @@ fn sooner(one: Deadline, other: Deadline) -> Deadline {
 ///
 /// Dropped or cancelled, it has taken nothing: what it was woken for goes to another.
 pub struct Waiting<C: Call> {
-    call: Option<C>,
+    /// What is shown of it once it has waited for long. Goes before the call does.
+    task: Option<Task>,
+    /// In one place, wherever the future goes.
+    call: Option<Box<C>>,
     event: &'static EventCount,
     segment: &'static Segment,
     place: Option<Place>,
@@ -193,7 +196,24 @@ impl<C: Call> Unpin for Waiting<C> {}
 impl<C: Call> Waiting<C> {
     /// A future for a call.
     pub fn new(call: C) -> Self {
-        Self { event: call.event(), segment: call.segment(), call: Some(call), place: None }
+        let (event, segment) = (call.event(), call.segment());
+        Self { task: None, event, segment, call: Some(Box::new(call)), place: None }
+    }
+
+    /// What it waits for, if somebody may hold that.
+    pub fn awaited<R>(&self, ask: impl FnOnce(&dyn Resource) -> R) -> Option<R> {
+        Some(ask(self.call.as_ref()?.awaited()?.resource))
+    }
+
+    /// It has waited for long as `task`: shows that from now on, with what the task tells of itself, and looks whether it
+    /// is part of what looks like a deadlock.
+    pub fn examine(&mut self, task: Owner, text: &str) -> Option<Deadlock> {
+        self.place.as_ref()?;
+        let awaited = self.call.as_ref()?.awaited()?;
+        let shown = self.task.insert(Task::new(self.segment, &awaited, task, text));
+        // SAFETY: the call stays in its box until what is shown is hidden.
+        unsafe { shown.show(&awaited) };
+        shown.examine(self.segment)
     }
 
     /// Its time is over: tries once more, and gives up. The call that gave its result has ended.
@@ -201,6 +221,7 @@ impl<C: Call> Waiting<C> {
     /// # Errors
     /// If shared memory fails.
     pub fn expire(&mut self) -> Result<Option<C::Output>, Error> {
+        self.task = None;
         let me = self.segment.me()?;
         let result = self.call.as_mut().map_or(Ok(None), |call| call.attempt(me, true));
         if !matches!(result, Ok(Some(_))) {
@@ -212,6 +233,7 @@ impl<C: Call> Waiting<C> {
 
     /// Gives up.
     pub fn cancel(&mut self) {
+        self.task = None;
         if self.place.take().is_some_and(|place| !monitor::leave(self.event, place)) {
             // It had been woken: somebody else can use that.
             self.event.notify(1, |mask| monitor::ring(self.segment, self.event, mask));
@@ -220,6 +242,7 @@ impl<C: Call> Waiting<C> {
     }
 
     fn end(&mut self) {
+        self.task = None;
         if let Some(place) = self.place.take() {
             monitor::leave(self.event, place);
         }
@@ -233,6 +256,8 @@ impl<C: Call> Future for Waiting<C> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Some(call) = this.call.as_mut() else { return Poll::Pending };
+        // Tried only while nothing is shown, as in `sleep`.
+        this.task.iter_mut().for_each(Task::hide);
         let segment = this.segment;
         let attempt =
             |call: &mut C, thorough| segment.me().and_then(|me| call.attempt(me, thorough)).transpose();
@@ -253,7 +278,13 @@ impl<C: Call> Future for Waiting<C> {
                 this.end();
                 Poll::Ready(result)
             }
-            None => Poll::Pending,
+            None => {
+                if let Some((task, awaited)) = this.task.as_mut().zip(call.awaited()) {
+                    // SAFETY: as in `examine`.
+                    unsafe { task.show(&awaited) };
+                }
+                Poll::Pending
+            }
         }
     }
 }

@@ -6,12 +6,13 @@ use std::task::{Context, Poll};
 use oneloom_shm::wait::{Call, Stop, Waiting as CallFuture, block};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::Deadlock;
+use oneloom_wait::owner::Owner;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::marker::Ungil;
 use pyo3::prelude::*;
 
 use super::error;
-use crate::environment::detached;
+use crate::environment::{detached, raise_soon};
 use crate::owner;
 use crate::report::{self, BlockingTask};
 use crate::waiting::{AsyncCall, Waiting};
@@ -42,9 +43,11 @@ struct Spoken<C: Call, Finish, Late> {
     future: CallFuture<C>,
     finish: Finish,
     late: Late,
+    /// Who waits.
+    task: Owner,
 }
 
-// SAFETY: no method that takes a shared reference reads a field.
+// SAFETY: a shared reference only asks what is waited for, which is what processes share.
 unsafe impl<C: Call, Finish, Late> Sync for Spoken<C, Finish, Late> {}
 
 impl<C, Finish, Late> AsyncCall for Spoken<C, Finish, Late>
@@ -72,12 +75,21 @@ where
         self.future.cancel();
     }
 
-    fn examine(&self) -> Option<Deadlock> {
-        None
+    fn examine(&mut self, python: Python<'_>) -> Option<Deadlock> {
+        let task = self.task;
+        let told = self.future.awaited(|resource| report::account(python, task, resource))?;
+        let text = match told {
+            Ok(account) => account.text,
+            Err(error) => {
+                raise_soon(python, error);
+                String::new()
+            }
+        };
+        python.detach(|| self.future.examine(task, &text))
     }
 
     fn may_deadlock(&self) -> bool {
-        false
+        self.future.awaited(|_| ()).is_some()
     }
 
     /// What is waited for stands in shared memory, and holds nothing of this interpreter.
@@ -98,5 +110,6 @@ where
     C: Call + Send + 'static,
     C::Output: Send,
 {
-    Waiting::over(python, Box::new(Spoken { future: CallFuture::new(call), finish, late }), timeout)
+    let (future, task) = (CallFuture::new(call), owner::current(python));
+    Waiting::over(python, Box::new(Spoken { future, finish, late, task }), timeout)
 }
