@@ -5,12 +5,12 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use oneloom_wait::clock::Deadline;
-use oneloom_wait::graph::{Certainty, Deadlock, Edge};
+use oneloom_wait::graph::{Certainty, Deadlock, Edge, Step};
 use oneloom_wait::owner::{Kind, Owner, registry};
 use oneloom_wait::wait::{Call, Environment, Judgement, Stop, block};
 
 /// The environment of a Rust thread.
-pub(crate) struct Plain;
+pub struct Plain;
 
 impl Environment for Plain {
     fn judge(&mut self, deadlock: &Deadlock) -> Judgement {
@@ -39,16 +39,18 @@ impl Environment for Patient {
 pub(crate) fn wait<C: Call>(primitive: &C::Primitive, call: &mut C) -> C::Output {
     match block(primitive, call, Deadline::Never, &mut Plain) {
         Ok(output) => output,
-        Err(stop) => refuse(&stop),
+        Err(Stop::Deadlock(deadlock)) => refuse(&deadlock),
+        Err(_) => unreachable!("a wait without a deadline and without interruptions"),
     }
 }
 
+/// Ends a wait that never can.
+///
+/// # Panics
+/// Always, and says who waits for whom.
 #[cold]
 #[track_caller]
-fn refuse(stop: &Stop) -> ! {
-    let Stop::Deadlock(deadlock) = stop else {
-        unreachable!("a wait without a deadline and without interruptions")
-    };
+pub fn refuse(deadlock: &Deadlock) -> ! {
     let remedy = match deadlock.steps.len() {
         _ if deadlock.holder_ended => "a guard was leaked (mem::forget): nobody can release it any more",
         1 => "drop the guard before locking again, or use a ReentrantMutex",
@@ -98,23 +100,42 @@ fn describe(deadlock: &Deadlock) -> String {
         Certainty::Suspected => "suspected deadlock: these wait for each other",
         Certainty::Quiescent => "deadlock: nothing in this process can move any more",
     });
-    for step in &deadlock.steps {
-        let _ = write!(text, "\n  {} waits for {}", name(step.owner), step.kind);
-        match &step.name {
-            Some(name) => _ = write!(text, " '{name}'"),
-            None => _ = write!(text, " at {:#x}", step.resource),
-        }
+    let several = deadlock.steps.iter().any(|step| step.account.is_some());
+    for (index, step) in deadlock.steps.iter().enumerate() {
+        let next = &deadlock.steps[(index + 1) % deadlock.steps.len()];
+        let _ = write!(text, "\n  {} waits for {}", party(step, several), thing(step));
         match step.edge {
             Edge::HeldBy { holder, .. } if deadlock.holder_ended => {
                 let _ = write!(text, ", held by {} which has ended", name(holder));
             }
-            Edge::HeldBy { holder, .. } => _ = write!(text, ", held by {}", name(holder)),
-            Edge::HeldElsewhere(hold) => _ = write!(text, ", held by process {}", hold.pid),
+            // In a circle, whoever holds it is the next.
+            Edge::HeldBy { .. } | Edge::HeldElsewhere(_) => {
+                _ = write!(text, ", held by {}", party(next, several))
+            }
             Edge::RunsOn(thread) => _ = write!(text, " of {}, which is blocked", name(thread)),
             Edge::Unheld => {}
         }
     }
     text
+}
+
+/// Who waits; with the process, where that is not one and the same.
+fn party(step: &Step, several: bool) -> String {
+    match &step.account {
+        Some(account) => account.text.lines().next().unwrap_or_default().to_owned(),
+        None if several => format!("{} of process {}", name(step.owner), std::process::id()),
+        None => name(step.owner),
+    }
+}
+
+/// What is waited for.
+fn thing(step: &Step) -> String {
+    let told = step.account.as_ref().and_then(|account| account.text.lines().nth(1));
+    match (told, &step.name) {
+        (Some(told), _) => told.to_owned(),
+        (None, Some(name)) => format!("{} '{name}'", step.kind),
+        (None, None) => format!("{} at {:#x}", step.kind, step.resource),
+    }
 }
 
 /// An owner in words.

@@ -5,6 +5,7 @@
 //!
 //! - [`raw`]: the state machines, for embeddings that bring their own idea of an owner and of errors.
 //! - The modules beside it are Rust's faces of them: guards over data, panics on certain deadlocks.
+//! - [`environment`]: what a Rust thread has to say to a blocking call, for faces of other crates, too.
 //!
 //! Unsafe code stands in one module, `cell`: the data under a guard and the one-shot cell's slot.
 
@@ -13,7 +14,7 @@
 mod barrier;
 mod cell;
 mod condvar;
-mod environment;
+pub mod environment;
 mod event;
 mod mutex;
 mod one_shot;

@@ -43,8 +43,8 @@
 //! ```
 //!
 //! Calls that may wait have the same four forms as in one process. What can fail here and not there is the memory itself,
-//! so that every call gives a `Result`: [`Error`] says why. There are no answers to deadlocks between processes yet, and a
-//! thread that locks a shared mutex twice waits for ever.
+//! so that every call gives a `Result`: [`Error`] says why. A thread that waits for a lock and certainly never gets it, since
+//! threads of several processes wait for each other, panics as it would in one process, and names them all.
 //!
 //! These are the faces; the memory, and how it survives a death, is the crate `oneloom-shm`.
 

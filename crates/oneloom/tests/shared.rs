@@ -193,3 +193,11 @@ fn debug_shows_name_and_state() {
     let event = Event::with_name("ready").expect("an event");
     assert_eq!(format!("{event:?}"), r#"Event { name: "ready", set: false }"#);
 }
+
+#[test]
+#[should_panic(expected = "deadlock: it waits for itself")]
+fn locking_twice_panics() {
+    let mutex = Mutex::with_name("ledger").expect("a lock");
+    let _guard = mutex.lock();
+    drop(mutex.lock());
+}

@@ -10,7 +10,7 @@ use oneloom_wait::owner::{self, Owner};
 use super::Error;
 use super::object::{Held, face, raw, wait, wait_async, wait_for_ever};
 
-raw!(Raw, Content);
+raw!(Raw, Content, named);
 face!(Mutex);
 
 /// Lets one holder at a time go on, be it a thread or an async task, of whatever process of the family.
@@ -72,6 +72,10 @@ impl Mutex {
     /// # Errors
     /// [`LockError::OwnerDied`] has taken it, too, from a process that died.
     ///
+    /// # Panics
+    /// If it can certainly never be free for this thread: the thread holds it already, or the threads in a cycle, of
+    /// whatever processes, wait for each other like this. One of them panics, and then the others go on.
+    ///
     /// ```
     /// # use oneloom::shared::{LockError, Mutex};
     /// let ledger = Mutex::new()?;
@@ -81,6 +85,7 @@ impl Mutex {
     /// assert!(!ledger.is_locked());
     /// # Ok::<(), oneloom::shared::Error>(())
     /// ```
+    #[track_caller]
     pub fn lock(&self) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
         let holder = here();
         let taken = if self.held.raw().try_lock(holder)? {

@@ -9,9 +9,8 @@ use oneloom_shm::family;
 use oneloom_shm::handle::{Handle, LENGTH, Object, Shared};
 use oneloom_shm::segment::Segment;
 use oneloom_shm::wait::{Call, Stop, Waiting, block};
+use oneloom_sync::environment::{Plain, refuse};
 use oneloom_wait::clock::Deadline;
-use oneloom_wait::graph::Deadlock;
-use oneloom_wait::wait::{Environment, Judgement};
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
@@ -22,11 +21,17 @@ pub trait Raw: Sized {
 
     fn from_object(object: Object<Self::Content>) -> Self;
     fn object(&self) -> &Object<Self::Content>;
+
+    /// The same object, which reports of deadlocks call `name`.
+    #[must_use]
+    fn named(self, _name: Option<&str>) -> Self {
+        self
+    }
 }
 
 /// Says of a type of `oneloom-shm` that it is [`Raw`].
 macro_rules! raw {
-    ($raw:ty, $content:ty) => {
+    ($raw:ty, $content:ty $(, $named:ident)?) => {
         impl $crate::shared::object::Raw for $raw {
             type Content = $content;
 
@@ -37,6 +42,10 @@ macro_rules! raw {
             fn object(&self) -> &oneloom_shm::handle::Object<$content> {
                 self.object()
             }
+
+            $(fn named(self, name: Option<&str>) -> Self {
+                self.$named(name.map(str::to_owned))
+            })?
         }
     };
 }
@@ -60,12 +69,17 @@ impl<R: Raw> Held<R> {
         name: Option<&str>,
         make: impl FnOnce(&'static Segment) -> Result<R, Error>,
     ) -> Result<Self, Error> {
-        Ok(Self { raw: Arc::new(make(family::home()?)?), name: name.map(Arc::from) })
+        Ok(Self::over(make(family::home()?)?, name))
     }
 
-    pub fn open(handle: &[u8], name: Option<String>) -> Result<Self, Error> {
+    /// The object that a handle names.
+    pub fn open(handle: &[u8], name: Option<&str>) -> Result<Self, Error> {
         let object = Object::open(Handle::from_bytes(handle)?)?;
-        Ok(Self { raw: Arc::new(R::from_object(object)), name: name.map(Arc::from) })
+        Ok(Self::over(R::from_object(object), name))
+    }
+
+    fn over(raw: R, name: Option<&str>) -> Self {
+        Self { raw: Arc::new(raw.named(name)), name: name.map(Arc::from) }
     }
 
     #[inline]
@@ -105,7 +119,7 @@ impl<R: Raw> Serialize for Held<R> {
 impl<'de, R: Raw> Deserialize<'de> for Held<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (handle, name) = <([u8; LENGTH], Option<String>)>::deserialize(deserializer)?;
-        Self::open(&handle, name).map_err(serde::de::Error::custom)
+        Self::open(&handle, name.as_deref()).map_err(serde::de::Error::custom)
     }
 }
 
@@ -155,28 +169,25 @@ macro_rules! face {
 }
 pub(super) use face;
 
-/// A plain Rust thread: nothing interrupts its waits.
-struct Plain;
-
-impl Environment for Plain {
-    fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
-        Judgement::KeepWaiting
-    }
-}
-
 /// Runs a call, for as long as it takes or for `timeout` at most; `None` when that is over.
+///
+/// # Panics
+/// In a certain deadlock, if it has no time limit.
+#[track_caller]
 pub fn wait<C: Call>(call: &mut C, timeout: Option<Duration>) -> Result<Option<C::Output>, Error> {
     match block(call, Deadline::after(timeout), &mut Plain) {
         Ok(output) => Ok(Some(output)),
         Err(Stop::TimedOut) => Ok(None),
         Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Interrupted | Stop::Deadlock(_)) => unreachable!("what nobody has asked for"),
+        Err(Stop::Deadlock(deadlock)) => refuse(&deadlock),
+        Err(Stop::Interrupted) => unreachable!("nothing interrupts a Rust thread's wait"),
     }
 }
 
-/// Runs a call for as long as it takes.
+/// As [`wait`], for as long as it takes.
+#[track_caller]
 pub fn wait_for_ever<C: Call>(call: &mut C) -> Result<C::Output, Error> {
-    wait(call, None).map(|output| output.expect("a wait without a time limit ends with a result"))
+    Ok(wait(call, None)?.expect("a wait without a time limit ends with a result"))
 }
 
 /// Runs a call as a task.

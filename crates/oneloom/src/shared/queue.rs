@@ -25,7 +25,7 @@ impl object::Raw for Raw {
     type Content = Content;
 
     fn from_object(object: Object<Content>) -> Self {
-        Self::from_object(object)
+        AnyQueue::from_object(object)
     }
 
     fn object(&self) -> &Object<Content> {

@@ -13,6 +13,7 @@ tests![
     a_mutex_whose_owner_was_killed_comes_as_an_error_with_the_guard,
     a_mutex_whose_owner_was_killed_comes_to_a_task,
     a_mutex_whose_owner_was_killed_comes_to_who_only_tries,
+    a_deadlock_of_two_processes_panics_in_one_and_names_both,
     an_event_is_set_by_a_child,
     a_child_s_event_reaches_a_task,
     values_come_back_in_order,
@@ -29,6 +30,7 @@ tests![
 pub fn register(functions: &mut Functions) {
     functions.add(count);
     functions.add(hold);
+    functions.add(cross);
     functions.add(raise);
     functions.add(produce);
     functions.add(echo);
@@ -57,6 +59,14 @@ fn hold((mutex, held): (Mutex, Event)) {
     loop {
         std::thread::park();
     }
+}
+
+/// Takes the first lock, and the second one when everybody has the first.
+fn cross((first, second, mine, yours): (Mutex, Mutex, Event, Event)) {
+    let _guard = first.lock().expect("a free lock");
+    mine.set().expect("sound memory");
+    yours.wait().expect("sound memory");
+    drop(second.lock());
 }
 
 fn raise(event: Event) {
@@ -207,6 +217,22 @@ fn a_mutex_whose_owner_was_killed_comes_to_who_only_tries() {
     child.join().expect_err("a killed child");
     assert!(matches!(mutex.try_lock(), Err(LockError::OwnerDied(_))));
     assert!(mutex.try_lock().expect("a free lock").is_some());
+}
+
+fn a_deadlock_of_two_processes_panics_in_one_and_names_both() {
+    let [left, right] = ["left", "right"].map(|name| Mutex::with_name(name).expect("a lock"));
+    let [one, other] = [(); 2].map(|()| Event::new().expect("an event"));
+    let ours = (left.clone(), right.clone(), one.clone(), other.clone());
+    let children =
+        [ours, (right, left, other, one)].map(|locks| Process::spawn(cross, locks).expect("a process"));
+    let ends = children.iter().map(|child| child.join());
+    let told: Vec<String> = ends.filter_map(|end| end.err().map(|error| error.to_string())).collect();
+    let [told] = &*told else { panic!("one of them is told: {told:?}") };
+    let named = ["shared Lock 'left'", "shared Lock 'right'", "deadlock: these wait for each other for ever"];
+    let processes = children.iter().map(|child| format!("of process {}", child.id()));
+    for part in named.map(String::from).into_iter().chain(processes) {
+        assert!(told.contains(&part), "{part} is not in: {told}");
+    }
 }
 
 fn an_event_is_set_by_a_child() {

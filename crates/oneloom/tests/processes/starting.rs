@@ -245,7 +245,8 @@ fn nothing_is_left_behind_by_children_that_ended() {
     for number in 0..10 {
         assert_eq!(Process::spawn(double, number).expect("a process").join(), Ok(2 * number));
     }
-    eventually("the descriptors are closed", || descriptors() == before);
+    // Fewer, where those of an earlier child were still being closed.
+    eventually("the descriptors are closed", || descriptors() <= before);
     eventually("no child is left", || children().is_empty());
 }
 
