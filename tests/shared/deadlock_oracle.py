@@ -2,8 +2,8 @@
 
 Every actor (a thread of a process) notes what it is about to do, and what came of it, with the time, in memory that all
 processes share. The judge replays the notes. A `DeadlockError` is right if at the instant of it, or just before somebody
-was killed, its actor stood in a circle: each waits without a limit for a lock that the next one has noted to have taken by
-`with`, and has not begun to release. It is wrong anywhere else, wrong for a second actor of the same circle, and missing
+was killed, its actor stood in a circle: each waits without a limit for a lock that the next one alone may release (an
+RLock, or taken by `with`), has noted to have, and has not begun to release. It is wrong anywhere else, wrong for a second actor of the same circle, and missing
 where a circle stands still.
 """
 
@@ -39,15 +39,17 @@ class Block:
 
 @dataclass
 class Program:
-    """Per process, what each of its threads does; who is killed, and when."""
+    """Per process, what each of its threads does; who is killed, and when; which locks are RLocks."""
 
     processes: list
     kills: dict = field(default_factory=dict)
+    reentrant: frozenset = frozenset()
 
 
 def generate(seed):
     source = random.Random(seed)
     locks = source.randint(2, 4)
+    reentrant = frozenset(lock for lock in range(locks) if source.random() < 0.2)
     bare = source.random() < 0.02  # These may stand still, which takes time.
     mixed = source.random() < 0.03  # Those are found by a look after a second.
     threads = 2 if mixed or source.random() < 0.25 else 1
@@ -63,7 +65,7 @@ def generate(seed):
                 blocks.append(Block(None, pause=source.choice([0, 0.0005, 0.002, 0.03])))
                 continue
             # Mostly another one: whoever takes one twice is told for certain.
-            lock = source.choice(free if source.random() < 0.99 or not held else sorted(held))
+            lock = source.choice(free if source.random() < 0.99 or not held - reentrant else sorted(held - reentrant))
             timeout = source.choice([0.0, 0.001, 0.025, 0.06]) if kind < 0.4 else None
             free_hand = bare and lock != LOCAL and source.random() < 0.5
             # What was not taken by `with` is no part of a circle for certain: rarely waited for.
@@ -75,7 +77,7 @@ def generate(seed):
     kills = {}
     if source.random() < 0.3:
         kills[source.randrange(len(processes))] = source.uniform(0, 0.06)
-    return Program(processes, kills)
+    return Program(processes, kills, reentrant)
 
 
 class Notes:
@@ -138,7 +140,7 @@ class Actor:
         if not got:
             note(self.number, GAVE_UP, block.lock)
             return
-        note(self.number, GOT, block.lock, limited or block.bare)
+        note(self.number, GOT, block.lock, (limited or block.bare) and not isinstance(lock, shared.RLock))
         try:
             self.act(block.body)
         finally:
@@ -175,7 +177,8 @@ def run(program, patience=6.0):
     """Runs a program in children of this process; they are gone afterwards."""
     threads = len(program.processes[0])
     notes = Notes(len(program.processes) * threads)
-    locks = {number: shared.Lock(name=f"lock {number}") for number in range(4)}
+    kinds = {number: shared.RLock if number in program.reentrant else shared.Lock for number in range(4)}
+    locks = {number: kind(name=f"lock {number}") for number, kind in kinds.items()}
     started, children = time.monotonic(), {}
     for process, blocks in enumerate(program.processes):
         child = os.fork()

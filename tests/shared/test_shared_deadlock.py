@@ -13,7 +13,7 @@ from test_shared_travel import METHODS, PATIENCE, ended, started
 
 import oneloom
 from conftest import start_thread, wait_until
-from oneloom.shared import Event, Lock, OwnerDiedWarning, Queue
+from oneloom.shared import Event, Lock, OwnerDiedWarning, Queue, RLock
 
 
 class Crowd:
@@ -37,9 +37,9 @@ class Crowd:
         return got
 
 
-def ring_of(method, count):
+def ring_of(method, count, kind=Lock):
     """As many processes, each of which holds one lock and wants the next one's; what each of them was told."""
-    locks, crowd = [Lock(name=f"lock {place}") for place in range(count)], Crowd()
+    locks, crowd = [kind(name=f"lock {place}") for place in range(count)], Crowd()
     for place in range(count):
         crowd.add(locks[place], locks[(place + 1) % count], method)
     got = crowd.ended()
@@ -64,6 +64,11 @@ def test_one_in_a_circle_is_told_and_the_others_go_on(method, count):
 
 def test_one_of_ten_is_told():
     assert len(list(filter(None, ring_of("fork", 10).values()))) == 1
+
+
+def test_reentrant_locks_are_part_of_circles():
+    [text] = filter(None, ring_of("fork", 2, RLock).values())
+    assert "waits for shared RLock 'lock 0', held by" in text
 
 
 @pytest.fixture
