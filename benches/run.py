@@ -32,7 +32,7 @@ PLOT = ROOT / "docs" / "performance.svg"
 README = ROOT / "README.md"
 REFERENCE = (3, 13)  # The interpreter whose figures the README shows.
 PEERS = ("janus", "culsans", "aiologic", "faster-fifo")
-CRATES = ("parking_lot", "crossbeam-channel", "flume")
+CRATES = ("parking_lot", "crossbeam-channel", "flume", "ipc-channel")
 
 sys.path.insert(0, str(HERE / "python"))
 

@@ -3,14 +3,17 @@
 //! `oneloom-benches ROW ROUNDS MILLISECONDS`, as benches/python/harness.py takes them.
 
 mod mutex;
+mod processes;
 mod queue;
 mod rounds;
 
 use std::time::Duration;
 
+use oneloom::process;
 use rounds::Effort;
 
 fn main() {
+    process::init(processes::register);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [key, rounds, milliseconds] = arguments.as_slice() else {
         eprintln!("usage: oneloom-benches ROW ROUNDS MILLISECONDS");
@@ -20,7 +23,8 @@ fn main() {
         rounds: rounds.parse().expect("a number of rounds"),
         sample: Duration::from_millis(milliseconds.parse().expect("milliseconds for a sample")),
     };
-    match mutex::rows().into_iter().chain(queue::rows()).find(|row| row.key == key) {
+    let mut rows = mutex::rows().into_iter().chain(queue::rows()).chain(processes::rows());
+    match rows.find(|row| row.key == key) {
         Some(row) => rounds::measure(&row, effort),
         None => panic!("no row is called {key}"),
     }
