@@ -31,6 +31,8 @@ NEVER |= {"ItemCopied", "OrderEntered", "HeapMade", "HeapRetired", "HeapNamed", 
 # Steps of what the Rust tests kill over in a file of its own.
 NEVER |= {"DepthWritten", "DepthCleared", "PermitTaken", "PermitReturned", "FreeWritten", "HoldFreed", "PermitsCounted",
           "SemaphoreLeft", "SemaphoreTold"}  # fmt: skip
+NEVER |= {"ChildExpected", "ChildBorn", "HoldingsMade", "HoldingGiven", "HoldingLinked", "ItemShared", "HoldStruck",
+          "HoldingUnlinked", "ItemReclaimed"}  # fmt: skip
 FORK = multiprocessing.get_context("fork")
 
 

@@ -1,11 +1,12 @@
 //! What processes share: the classes of `oneloom.shared`, around `oneloom_shm`.
 //!
 //! - `waiting`: how Python's threads and coroutines wait for another process.
-//! - `pickling`: what goes through a queue, as bytes.
+//! - `pickling`, `buffer`: what goes through a queue, as bytes; and buffers that are received without a copy.
 //! - `flow`: what the classes of queues have in common.
 //! - `many`: many items at once.
 //! - `lock`, `rlock`, `semaphore`, `event`, `queue`, `priority`: the classes.
 
+mod buffer;
 mod event;
 mod flow;
 mod lock;

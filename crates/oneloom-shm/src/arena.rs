@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 use oneloom_wait::atomic::Ordering;
 
 use crate::error::Error;
+use crate::holding;
 use crate::latch::{Entry, Inside};
 use crate::layout::{BLOCKS_AT, BlockHeader, CLASSES, KINDS, PROCESSES};
 use crate::member::Tag;
@@ -46,6 +47,8 @@ pub enum Kind {
     PriorityQueue = 10,
     /// The index of a priority queue.
     Heap = 11,
+    /// What a process holds together with others: [`crate::holding`].
+    Holding = 14,
     /// A [`crate::waits::Content`].
     Wait = 15,
 }
@@ -55,6 +58,8 @@ pub const HEADER: u64 = size_of::<BlockHeader>() as u64;
 const GENERATIONS: u32 = 1 << 28;
 const OFFSET_BITS: u32 = 34;
 const PROCESS: u64 = 1 << 63;
+/// The owner of what stays as long as the family.
+const FAMILY: u64 = 1 << 62;
 
 /// A block by offset and generation, as 62 bits: it never comes to mean what stands there later. 0 is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,6 +213,11 @@ impl Block {
         self.header().is_ok_and(|header| header.owner.load(Ordering::SeqCst) == owner)
     }
 
+    /// Leaves it to the family, for as long as that lives.
+    pub fn stays(&self) -> Result<(), Error> {
+        self.becomes_part_of(Reference(FAMILY))
+    }
+
     /// Whether it is part of `object`.
     pub fn is_part_of(&self, object: Reference) -> bool {
         self.header().is_ok_and(|header| header.owner.load(Ordering::SeqCst) == object.0)
@@ -356,11 +366,12 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
         return Ok(());
     }
     // Who dies after this is left to the next sweep: what it was changing may not be repaired below.
+    // The generations come first: whoever joins between the two looks is newer than they are, and not dead.
+    let newest: Vec<u32> = (0..PROCESSES).map(|slot| segment.generation_of(slot)).collect();
     let mut alive = [0_u32; PROCESSES];
     for tag in segment.members() {
         alive[tag.slot()] = tag.0;
     }
-    let newest: Vec<u32> = (0..PROCESSES).map(|slot| segment.generation_of(slot)).collect();
     let was_dead = |tag: Tag| {
         let slot = tag.slot();
         slot < PROCESSES && alive[slot] != tag.0 && tag.generation() <= newest[slot]
@@ -383,7 +394,7 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
         let abandoned = if owner & PROCESS != 0 {
             was_dead(Tag(owner as u32))
         } else {
-            owner != 0 && owner != reference.0 && named(segment, Reference(owner)).is_err()
+            !matches!(owner, 0 | FAMILY) && owner != reference.0 && named(segment, Reference(owner)).is_err()
         };
         let mine = PROCESS | u64::from(me.0);
         if abandoned && block.owner.compare_exchange(owner, mine, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -391,19 +402,25 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
             Block { segment, reference }.free(me)?;
         }
     }
+    holding::sweep(segment, me)?;
     header.swept.store(deaths, Ordering::SeqCst);
     Ok(())
 }
 
+/// Every block of a kind that is in use.
+pub fn in_use(segment: &'static Segment, kind: Kind) -> impl Iterator<Item = Block> {
+    let used = move |(_, header): &(u64, &BlockHeader)| {
+        header.kind.load(Ordering::Relaxed) >> 16 == kind as u32 && header.owner.load(Ordering::SeqCst) != 0
+    };
+    blocks(segment).filter(used).map(move |(offset, header)| {
+        let reference = Reference::new(offset, header.generation.load(Ordering::Acquire));
+        Block { segment, reference }
+    })
+}
+
 /// All blocks of a kind that are part of an object.
 pub fn parts_of(object: Block, kind: Kind) -> impl Iterator<Item = Block> {
-    let segment = object.segment;
-    blocks(segment).filter_map(move |(offset, block)| {
-        let reference = Reference::new(offset, block.generation.load(Ordering::Acquire));
-        let found = Block { segment, reference };
-        (block.kind.load(Ordering::Relaxed) >> 16 == kind as u32 && found.is_part_of(object.reference))
-            .then_some(found)
-    })
+    in_use(object.segment, kind).filter(move |block| block.is_part_of(object.reference))
 }
 
 /// The kinds of the blocks in use, and whether each belongs to a process rather than to an object: for tests.

@@ -30,6 +30,8 @@ pub struct Flow {
     done: AtomicU64,
     /// For those who need more than one place; all of them are woken for each that becomes free.
     pub(crate) has_room: EventCount,
+    /// Whether its users agreed that whoever takes an item copies it. Written by its maker.
+    copies: AtomicU32,
 }
 
 /// The queue was shut down.
@@ -164,6 +166,16 @@ pub trait AnyQueue: Sized {
         self.flow().shut_down.load(Ordering::Acquire) != 0
     }
 
+    /// Notes that receivers are to copy what they take; to be said before others know of the queue.
+    fn set_copies(&self, copies: bool) {
+        self.flow().copies.store(u32::from(copies), Ordering::Release);
+    }
+
+    /// Whether receivers are to copy what they take.
+    fn copies(&self) -> bool {
+        self.flow().copies.load(Ordering::Acquire) != 0
+    }
+
     /// Whether putting may succeed: a cheap look.
     fn may_put(&self) -> bool {
         self.is_shut_down() || self.len().is_ok_and(|length| length < self.maxsize())
@@ -232,5 +244,15 @@ impl<Q: Deref<Target: AnyQueue>> Call for JoinCall<Q> {
 
 #[cfg(test)]
 pub(crate) fn rows() -> (usize, Vec<String>) {
-    crate::layout::rows!(Flow { maxsize, shut_down, wide, not_empty, not_full, all_done, done, has_room })
+    crate::layout::rows!(Flow {
+        maxsize,
+        shut_down,
+        wide,
+        not_empty,
+        not_full,
+        all_done,
+        done,
+        has_room,
+        copies
+    })
 }

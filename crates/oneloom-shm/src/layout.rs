@@ -50,6 +50,8 @@ pub struct Header {
     pub swept: AtomicU32,
     /// In front of the decision who raises in a deadlock. Nothing of its own stands behind it.
     pub verdict: Latch,
+    /// In front of everything about who holds what together with others.
+    pub holders: Latch,
     /// The first free block of each kind and size, 0 for none. Inside the arena's latch.
     pub free: [[AtomicU64; CLASSES]; KINDS],
 }
@@ -68,6 +70,8 @@ pub struct Record {
     pub listening: AtomicU32,
     /// The first of the process's wait records, by [`crate::arena::Reference`]. Written by the process.
     pub waits: AtomicU64,
+    /// The first [`crate::holding::Holding`] of the process, by reference. Inside the latch `holders`.
+    pub holdings: AtomicU64,
 }
 
 /// What stands in front of every block.
@@ -113,13 +117,13 @@ pub(crate) use rows;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event, event_count, flow, mutex, priority, queue, reentrant, semaphore, waits};
+    use crate::{event, event_count, flow, holding, mutex, priority, queue, reentrant, semaphore, waits};
 
     /// Each table of `LAYOUT.md` is what the code has, whole and in order.
     #[test]
     fn layout_md_tells_what_the_code_has() {
         let page = include_str!("../LAYOUT.md");
-        let of_records = rows!(Record { identity, started, doorbell, listening, waits });
+        let of_records = rows!(Record { identity, started, doorbell, listening, waits, holdings });
         let of_blocks = rows!(BlockHeader { owner, generation, kind, size, next });
         let of_header = rows!(Header {
             magic,
@@ -135,6 +139,7 @@ mod tests {
             deaths,
             swept,
             verdict,
+            holders,
             free
         });
         let (start, tail, head, of_queue) = queue::rows();
@@ -156,6 +161,7 @@ mod tests {
             ("Chunk", start),
             ("Priority queue", of_priority_queue),
             ("Label", of_labels),
+            ("Holding", holding::rows()),
         ] {
             let section =
                 page.split("\n## ").find(|section| section.starts_with(&format!("{title}, {size} bytes\n")));

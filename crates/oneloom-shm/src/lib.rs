@@ -36,6 +36,10 @@ pub mod family;
 pub mod flow;
 #[cfg(not(loom))]
 pub mod handle;
+#[cfg(not(any(loom, shuttle)))]
+pub mod held;
+#[cfg(not(loom))]
+pub mod holding;
 #[cfg(not(loom))]
 pub mod latch;
 #[cfg(not(loom))]
@@ -46,6 +50,8 @@ pub mod member;
 pub mod monitor;
 #[cfg(not(loom))]
 pub mod mutex;
+#[cfg(not(loom))]
+pub mod parcel;
 #[cfg(not(loom))]
 pub mod payload;
 #[cfg(not(loom))]
@@ -64,6 +70,8 @@ pub mod semaphore;
 pub mod start;
 #[cfg(not(loom))]
 pub mod step;
+#[cfg(not(loom))]
+pub mod unborn;
 #[cfg(not(loom))]
 pub mod wait;
 #[cfg(not(loom))]

@@ -12,6 +12,7 @@ use crate::layout::{PROCESSES, Record};
 use crate::process::{self, Life};
 use crate::segment::Segment;
 use crate::step::{self, Step};
+use crate::unborn::{self, UNBORN};
 
 /// A process of the family: its record's slot, counted from 1, and 20 bits of its generation. Never 0, and never comes
 /// to mean another process as long as a record is used fewer than a million times.
@@ -65,22 +66,29 @@ impl Segment {
         if self.header().namespace.load(Ordering::Relaxed) != process::namespace() {
             return Err(Error::Namespace);
         }
-        let pid = process::id();
-        let tag = self.claim(pid).or_else(|| {
-            self.find_dead();
-            self.claim(pid)
-        });
-        let tag = tag.ok_or(Error::Processes)?;
+        let tag = self.claim_or_bury(process::id()).ok_or(Error::Processes)?;
         let mine = u64::from(generation) << 32 | u64::from(tag.0);
         if let Err(other) = self.me.compare_exchange(known, mine, Ordering::AcqRel, Ordering::Acquire) {
             // Another thread of this process was faster.
             self.bury(tag);
             return Ok(Tag(other as u32));
         }
-        self.header().joined.fetch_add(1, Ordering::SeqCst);
-        // Before this process can leave anybody waiting, everybody watches it.
-        self.ring_others(u64::MAX, tag);
+        self.has_joined(tag);
         Ok(tag)
+    }
+
+    /// Tells the others: before this process can leave anybody waiting, everybody watches it.
+    pub(crate) fn has_joined(&self, me: Tag) {
+        self.header().joined.fetch_add(1, Ordering::SeqCst);
+        self.ring_others(u64::MAX, me);
+    }
+
+    /// A free record for the process `pid`.
+    pub(crate) fn claim_or_bury(&self, pid: u32) -> Option<Tag> {
+        self.claim(pid).or_else(|| {
+            self.find_dead();
+            self.claim(pid)
+        })
     }
 
     fn claim(&self, pid: u32) -> Option<Tag> {
@@ -95,6 +103,7 @@ impl Segment {
             step::at(Step::RecordClaimed);
             record.listening.store(0, Ordering::Relaxed);
             record.waits.store(0, Ordering::Relaxed);
+            record.holdings.store(0, Ordering::SeqCst);
             record.started.store(process::started(pid).unwrap_or(0), Ordering::Release);
             step::at(Step::RecordWritten);
             Some(Tag::of(slot, claimed))
@@ -113,6 +122,9 @@ impl Segment {
     pub fn is_dead(&self, tag: Tag) -> bool {
         let Some(record) = self.record_of(tag) else { return true };
         let pid = pid_of(record.identity.load(Ordering::SeqCst));
+        if pid == UNBORN {
+            return unborn::is_hopeless(self, tag, record);
+        }
         pid != process::id()
             && matches!(process::examine(pid, record.started.load(Ordering::Acquire)), Life::Dead)
     }

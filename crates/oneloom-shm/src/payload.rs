@@ -10,18 +10,46 @@ use crate::segment::Segment;
 /// Items up to this length are copied within a latch.
 pub const SMALL: usize = 4096;
 
-/// What was taken out of a queue.
+/// What is about to be put into a queue, or was just taken out.
 #[derive(Debug)]
 pub enum Item {
     /// A small one.
     Small {
-        /// The buffer that the call was given, and in it the item.
+        /// The item; one that was taken, in the buffer that the call was given.
         bytes: Vec<u8>,
         /// What its sender gave with it.
         mark: u32,
     },
     /// A large one, in a block of its own that is this process's now.
     Large(Payload),
+}
+
+impl Item {
+    /// A copy of `bytes`. `mark` is any number below 2³¹ that its receiver gets with it.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn copy_of(segment: &'static Segment, bytes: &[u8], mark: u32) -> Result<Self, Error> {
+        if bytes.len() <= SMALL {
+            return Ok(Self::Small { bytes: bytes.to_vec(), mark });
+        }
+        Payload::copy_of(segment, segment.me()?, bytes, mark, 0).map(Self::Large)
+    }
+
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Small { bytes, .. } => bytes.len() as u64,
+            Self::Large(payload) => payload.length,
+        }
+    }
+
+    /// It is a queue's now.
+    pub(crate) fn give_away(self) {
+        if let Self::Large(payload) = self {
+            payload.give_away();
+        }
+    }
 }
 
 /// An item in a block that is this process's own, about to be put or just taken; dropping it gives its memory back.
@@ -31,6 +59,12 @@ pub struct Payload {
     length: u64,
     /// What its sender gives with it.
     pub mark: u32,
+}
+
+/// To a place that nobody else knows of yet, which is as long.
+fn copy(item: &[u8], place: NonNull<u8>) {
+    // SAFETY: by this function's own contract, which its callers in this file keep.
+    unsafe { place.copy_from_nonoverlapping(NonNull::from(item).cast(), item.len()) };
 }
 
 impl Payload {
@@ -50,8 +84,7 @@ impl Payload {
         mark: u32,
         more: u64,
     ) -> Result<Self, Error> {
-        let block = allocate(segment, me, Kind::Payload, (item.len() as u64).saturating_add(more))?;
-        Self::fill(block, item, mark)
+        Self::filled(segment, me, item.len() as u64, mark, more, |place| copy(item, place))
     }
 
     /// The same, if nothing is in the way: never waits.
@@ -66,16 +99,14 @@ impl Payload {
         more: u64,
     ) -> Result<Option<Self>, Error> {
         let block = try_allocate(segment, me, Kind::Payload, (item.len() as u64).saturating_add(more))?;
-        block.map(|block| Self::fill(block, item, mark)).transpose()
+        let fill = |block| Self::fill(block, item.len() as u64, mark, |place| copy(item, place));
+        block.map(fill).transpose()
     }
 
-    fn fill(block: Block, item: &[u8], mark: u32) -> Result<Self, Error> {
-        let length = item.len() as u64;
-        let copy = Self { block, length, mark };
-        let place = block.bytes(length)?;
-        // SAFETY: as long as the item, this process's own, and nobody knows of it yet.
-        unsafe { place.copy_from_nonoverlapping(NonNull::from(item).cast(), item.len()) };
-        Ok(copy)
+    fn fill(block: Block, length: u64, mark: u32, write: impl FnOnce(NonNull<u8>)) -> Result<Self, Error> {
+        let made = Self { block, length, mark };
+        write(block.bytes(length)?);
+        Ok(made)
     }
 
     /// Where it stands, and how long it is.
@@ -86,6 +117,22 @@ impl Payload {
     /// It is a queue's now.
     pub(crate) fn give_away(self) {
         std::mem::forget(self);
+    }
+
+    /// A block for an item of `length` bytes and room for `more` behind it, which `write` fills.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn filled(
+        segment: &'static Segment,
+        me: Tag,
+        length: u64,
+        mark: u32,
+        more: u64,
+        write: impl FnOnce(NonNull<u8>),
+    ) -> Result<Self, Error> {
+        let block = allocate(segment, me, Kind::Payload, length.saturating_add(more))?;
+        Self::fill(block, length, mark, write)
     }
 
     /// Its bytes.
@@ -101,7 +148,8 @@ impl Payload {
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        if let Ok(me) = self.block.segment.me() {
+        // In the child of a fork it is its parent's.
+        if let Some(me) = self.block.segment.me().ok().filter(|me| self.block.is_of(*me)) {
             // What can't be given back is swept when this process has ended.
             let _ = self.block.free(me);
         }

@@ -30,6 +30,7 @@ steps! {
     WaitLinked, WaitWritten, WaitShown, VerdictEntered, VerdictReached, VerdictLeft, WaitHidden,
     DepthWritten, DepthCleared,
     PermitTaken, PermitReturned, FreeWritten, HoldFreed, PermitsCounted, SemaphoreLeft, SemaphoreTold,
+    ChildExpected, ChildBorn, HoldingsMade, HoldingGiven, HoldingLinked, ItemShared, HoldStruck, HoldingUnlinked, ItemReclaimed,
     FlagRaised, FlagTold, WordBumped, MaskTaken,
 }
 

@@ -130,8 +130,9 @@ impl<Q: Line> Scene<Q> {
     }
 }
 
-/// Steps that a busy child does not come to; each has a test of its own, below, in `deadlocks` or in `deaths_sync`.
-const ELSEWHERE: [Step; 31] = [
+/// Steps that a busy child does not come to; each has a test of its own, below, in `deadlocks`,
+/// `deaths_sync` or `deaths_of_holders`.
+const ELSEWHERE: [Step; 40] = [
     Step::WaitLinked,
     Step::WaitWritten,
     Step::WaitShown,
@@ -148,6 +149,15 @@ const ELSEWHERE: [Step; 31] = [
     Step::PermitsCounted,
     Step::SemaphoreLeft,
     Step::SemaphoreTold,
+    Step::ChildExpected,
+    Step::ChildBorn,
+    Step::HoldingsMade,
+    Step::HoldingGiven,
+    Step::HoldingLinked,
+    Step::ItemShared,
+    Step::HoldStruck,
+    Step::HoldingUnlinked,
+    Step::ItemReclaimed,
     Step::FlagRaised,
     Step::FlagTold,
     Step::BlockCarved,

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use oneloom_shm::error::Error;
 use oneloom_shm::flow::{AnyQueue, GetCall, JoinCall, ShutDown, TooManyDone};
+use oneloom_shm::held::Held;
 use oneloom_shm::payload::Item;
 use oneloom_shm::wait::Call;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::pickling::unpack;
+use super::buffer::Received;
+use super::pickling::{unpack, unpack_large};
 use super::waiting::{later, wait};
 use super::{error, open, reduce, title};
 use crate::arguments::{Timeout, lenient_deadline, queue_deadline};
@@ -42,19 +44,17 @@ where
     later(python, call, timeout, finish, |python| Err(errors::FULL.error(python)))
 }
 
-fn got(python: Python<'_>, given: Option<Result<Item, ShutDown>>) -> PyResult<Py<PyAny>> {
+fn got(python: Python<'_>, given: Option<Result<Item, ShutDown>>, received: Received) -> PyResult<Py<PyAny>> {
     let unpacked = match ended(python, given, &errors::EMPTY)? {
         Item::Small { mut bytes, mark } => {
-            let unpacked = unpack(python, &bytes, mark);
+            let unpacked = unpack(python, &bytes, mark, received);
             bytes.clear();
             BUFFER.set(bytes);
             unpacked
         }
         Item::Large(payload) => {
-            let unpacked = unpack(python, payload.bytes().map_err(error)?, payload.mark);
-            // Giving the memory back may have to wait for another process.
-            python.detach(|| drop(payload));
-            unpacked
+            let mark = payload.mark;
+            unpack_large(python, Held::new(payload), mark, received)
         }
     };
     unpacked.map(Bound::unbind)
@@ -82,6 +82,11 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
         self.name.as_deref()
     }
 
+    /// As what buffers are received.
+    pub fn received(&self) -> Received {
+        if self.raw.copies() { Received::Copies } else { Received::Views }
+    }
+
     /// `None`: there is no item now, or something is in the way.
     #[inline]
     fn get_at_once(&self, python: Python<'_>) -> PyResult<Option<Result<Item, ShutDown>>> {
@@ -102,7 +107,7 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
             let mut call = GetCall { queue: self.raw.clone(), buffer: BUFFER.take() };
             given = notifying(python, || wait(python, &mut call, queue_deadline(block, timeout)?))?;
         }
-        got(python, given)
+        got(python, given, self.received())
     }
 
     /// The next item of a `for` loop.
@@ -118,7 +123,7 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
         port::require_loop(python)?;
         match self.get_at_once(python)? {
             None => Ok(python.get_type::<Waiting>().into_any().unbind()),
-            given => got(python, given),
+            given => got(python, given, self.received()),
         }
     }
 
@@ -126,7 +131,8 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
     pub fn get_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
         queue_deadline(true, timeout)?;
         let call = GetCall { queue: self.raw.clone(), buffer: Vec::new() };
-        let finish = |python: Python<'_>, given| got(python, Some(given));
+        let received = self.received();
+        let finish = move |python: Python<'_>, given| got(python, Some(given), received);
         later(python, call, timeout, finish, |python| Err(errors::EMPTY.error(python)))
     }
 

@@ -1,31 +1,43 @@
 //! Many items at once, into a shared queue and out of it.
 
-use oneloom_shm::flow::ShutDown;
+use oneloom_shm::flow::{AnyQueue, ShutDown};
+use oneloom_shm::held::Held;
+use oneloom_shm::payload::Item;
 use oneloom_shm::queue::{Batch, GetManyCall, Part, PutCall, Queue};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyList;
 
-use super::error;
+use super::buffer::Received;
 use super::flow::{Flow, ended, put_later};
-use super::pickling::{pack, unpack};
+use super::pickling::{pack, unpack, unpack_large};
 use super::waiting::{later, wait};
 use crate::arguments::{Timeout, queue_deadline};
 use crate::environment::notifying;
 use crate::errors;
 use crate::waiting::Waiting;
 
-/// The items as bytes with their marks. All of them, before anything is put: pickling may raise.
-fn packed<'py>(items: &Bound<'py, PyAny>) -> PyResult<Vec<(Bound<'py, PyBytes>, u32)>> {
-    items.try_iter()?.map(|item| pack(&item?)).collect()
+/// The items, ready to be put. All of them, before anything is put: pickling may raise.
+fn packed(flow: &Flow<Queue>, items: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
+    let segment = flow.raw.segment();
+    let (python, mut packed) = (items.py(), Vec::new());
+    for item in items.try_iter()? {
+        match item.and_then(|item| pack(&item)?.item(python, segment)) {
+            Ok(item) => packed.push(item),
+            Err(failure) => {
+                // Giving memory back may have to wait for another process.
+                python.detach(|| drop(packed));
+                return Err(failure);
+            }
+        }
+    }
+    Ok(packed)
 }
 
 /// Puts all of the items, or none.
 pub fn put(flow: &Flow<Queue>, items: &Bound<'_, PyAny>, block: bool, timeout: Timeout) -> PyResult<()> {
     let (python, deadline) = (items.py(), queue_deadline(block, timeout)?);
-    let packed = packed(items)?;
-    let parts = packed.iter().map(|(bytes, mark)| (bytes.as_bytes(), *mark)).collect();
-    let mut call = PutCall::many(flow.raw.clone(), parts);
+    let mut call = PutCall::many(flow.raw.clone(), packed(flow, items)?);
     let given = notifying(python, || wait(python, &mut call, deadline))?;
     // What was not put has memory to give back, which may have to wait for another process.
     python.detach(|| drop(call));
@@ -35,8 +47,7 @@ pub fn put(flow: &Flow<Queue>, items: &Bound<'_, PyAny>, block: bool, timeout: T
 /// An awaitable that puts all of the items, or none.
 pub fn put_some_time(flow: &Flow<Queue>, items: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<Waiting> {
     queue_deadline(true, timeout)?;
-    let parts = packed(items)?.iter().map(|(bytes, mark)| (bytes.as_bytes().to_vec(), *mark)).collect();
-    put_later(items.py(), PutCall::many(flow.raw.clone(), parts), timeout)
+    put_later(items.py(), PutCall::many(flow.raw.clone(), packed(flow, items)?), timeout)
 }
 
 fn call<Q>(queue: Q, n: Option<isize>) -> PyResult<GetManyCall<Q>> {
@@ -58,7 +69,7 @@ pub fn get(
 ) -> PyResult<Py<PyAny>> {
     let (mut call, deadline) = (call(flow.raw.clone(), n)?, queue_deadline(block, timeout)?);
     let given = notifying(python, || wait(python, &mut call, deadline))?;
-    got(python, given)
+    got(python, given, flow.received())
 }
 
 /// An awaitable that does so.
@@ -69,20 +80,26 @@ pub fn get_some_time(
     timeout: Timeout,
 ) -> PyResult<Waiting> {
     queue_deadline(true, timeout)?;
-    let finish = |python: Python<'_>, given| got(python, Some(given));
+    let received = flow.received();
+    let finish = move |python: Python<'_>, given| got(python, Some(given), received);
     later(python, call(flow.raw.clone(), n)?, timeout, finish, |python| Err(errors::EMPTY.error(python)))
 }
 
 /// A list of the items. If one does not unpickle, the others go with its error: they are out of the queue.
-fn got(python: Python<'_>, given: Option<Result<Batch, ShutDown>>) -> PyResult<Py<PyAny>> {
-    let batch = ended(python, given, &errors::EMPTY)?;
+fn got(
+    python: Python<'_>,
+    given: Option<Result<Batch, ShutDown>>,
+    received: Received,
+) -> PyResult<Py<PyAny>> {
+    let mut batch = ended(python, given, &errors::EMPTY)?;
     let mut items = Vec::with_capacity(batch.len());
     let mut failed = None;
     for part in batch.parts() {
         let item = match part {
-            Part::Small { bytes, mark } => unpack(python, bytes, mark),
+            Part::Small { bytes, mark } => unpack(python, bytes, mark, received),
             Part::Large(payload) => {
-                payload.bytes().map_err(error).and_then(|bytes| unpack(python, bytes, payload.mark))
+                let mark = payload.mark;
+                unpack_large(python, Held::new(payload), mark, received)
             }
         };
         match item {
@@ -90,8 +107,6 @@ fn got(python: Python<'_>, given: Option<Result<Batch, ShutDown>>) -> PyResult<P
             Err(failure) => failed = failed.or(Some(failure)),
         }
     }
-    // Giving memory back may have to wait for another process.
-    python.detach(|| drop(batch));
     let items = PyList::new(python, items)?;
     let Some(failure) = failed else { return Ok(items.into_any().unbind()) };
     let value = failure.value(python);

@@ -1,20 +1,27 @@
-//! What goes through a queue, as bytes: exact `bytes` as they are, all else pickled.
+//! What goes through a queue, as bytes: exact `bytes` as they are, all else pickled, with large buffers beside the pickle.
 
 use std::sync::OnceLock;
 
+use oneloom_shm::held::Held;
+use oneloom_shm::payload::{Item, SMALL};
+use oneloom_shm::segment::Segment;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use super::buffer::{self, Pieces, Received, Written};
+use super::error;
 use crate::once::{intern, kept};
 
 /// The marks that items carry through a queue.
 pub const PICKLED: u32 = 0;
 /// See [`PICKLED`].
 pub const BYTES: u32 = 1;
+/// A pickle with buffers beside it.
+const PARCEL: u32 = 2;
 
 static DUMPS: OnceLock<Py<PyAny>> = OnceLock::new();
 static LOADS: OnceLock<Py<PyAny>> = OnceLock::new();
-static FORKING_DUMPS: OnceLock<Py<PyAny>> = OnceLock::new();
+static PICKLER: OnceLock<Py<PyAny>> = OnceLock::new();
 
 const PROTOCOL: u8 = 5;
 
@@ -34,14 +41,18 @@ fn imported<'py>(
 /// How deep and how wide [`is_plain`] looks.
 const DEPTH: u32 = 3;
 const WIDTH: usize = 16;
+/// From this length on, a pickler hands `bytes` to its file as they are, instead of copying them.
+const HANDED_ON: usize = 64 << 10;
 
 /// Whether an object is made of built-in types alone, which pickle the same everywhere. A small one: for a large one
 /// asking would cost as much as it saves.
 fn is_plain(object: &Bound<'_, PyAny>, depth: u32) -> bool {
+    if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+        return bytes.as_bytes().len() < HANDED_ON;
+    }
     if object.is_exact_instance_of::<PyString>()
         || object.is_exact_instance_of::<PyInt>()
         || object.is_exact_instance_of::<PyFloat>()
-        || object.is_exact_instance_of::<PyBytes>()
         || object.is_exact_instance_of::<PyBool>()
         || object.is_none()
     {
@@ -62,29 +73,103 @@ fn is_plain(object: &Bound<'_, PyAny>, depth: u32) -> bool {
     }
 }
 
-/// An item as bytes, with its mark.
-pub fn pack<'py>(item: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, u32)> {
-    if let Ok(bytes) = item.cast_exact::<PyBytes>() {
-        return Ok((bytes.clone(), BYTES));
-    }
-    let python = item.py();
-    let packed = if is_plain(item, DEPTH) {
-        imported(python, &DUMPS, "pickle", &["dumps"])?.call1((item, PROTOCOL))?
-    } else {
-        // Whatever multiprocessing knows how to send, this sends as well.
-        let dumps =
-            imported(python, &FORKING_DUMPS, "multiprocessing.reduction", &["ForkingPickler", "dumps"])?;
-        dumps.call1((item, PROTOCOL))?.call_method0(intern!(python, "tobytes"))?
-    };
-    Ok((packed.cast_into::<PyBytes>()?, PICKLED))
+/// An item as it goes through a queue.
+pub enum Packed<'py> {
+    /// Bytes, and the mark that says what they are.
+    Bytes(Bound<'py, PyBytes>, u32),
+    /// More than a small item, in pieces that are not copied yet.
+    Written(Written),
 }
 
-/// The item that bytes and mark stand for.
-pub fn unpack<'py>(python: Python<'py>, bytes: &[u8], mark: u32) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = PyBytes::new(python, bytes);
-    if mark == BYTES {
-        Ok(bytes.into_any())
-    } else {
-        imported(python, &LOADS, "pickle", &["loads"])?.call1((bytes,))
+impl<'py> Packed<'py> {
+    /// The bytes and their mark, if they may be put at once.
+    #[inline]
+    pub fn bytes(&self) -> Option<(&[u8], u32)> {
+        match self {
+            Self::Bytes(bytes, mark) => Some((bytes.as_bytes(), *mark)),
+            Self::Written(_) => None,
+        }
     }
+
+    /// As one run of bytes, with their mark.
+    pub fn flat(self, python: Python<'py>) -> PyResult<(Bound<'py, PyBytes>, u32)> {
+        match self {
+            Self::Bytes(bytes, mark) => Ok((bytes, mark)),
+            Self::Written(written) => Ok((written.flat(python)?, mark_of(&written))),
+        }
+    }
+
+    /// A copy for a queue that stands in `segment`.
+    pub fn item(&self, python: Python<'_>, segment: &'static Segment) -> PyResult<Item> {
+        match self {
+            Self::Bytes(bytes, mark) => {
+                let bytes = bytes.as_bytes();
+                python.detach(|| Item::copy_of(segment, bytes, *mark)).map_err(error)
+            }
+            Self::Written(written) => written.item(python, segment, mark_of(written)),
+        }
+    }
+}
+
+fn mark_of(written: &Written) -> u32 {
+    if written.has_buffers() { PARCEL } else { PICKLED }
+}
+
+/// An item, ready to be put.
+pub fn pack<'py>(item: &Bound<'py, PyAny>) -> PyResult<Packed<'py>> {
+    if let Ok(bytes) = item.cast_exact::<PyBytes>() {
+        return Ok(Packed::Bytes(bytes.clone(), BYTES));
+    }
+    let python = item.py();
+    if is_plain(item, DEPTH) {
+        let packed = imported(python, &DUMPS, "pickle", &["dumps"])?.call1((item, PROTOCOL))?;
+        return Ok(Packed::Bytes(packed.cast_into::<PyBytes>()?, PICKLED));
+    }
+    let pieces = Bound::new(python, Pieces::new())?;
+    let pickler = imported(python, &PICKLER, "oneloom._pickling", &["Pickler"])?.call1((&pieces,))?;
+    pickler.call_method1(intern!(python, "dump"), (item,))?;
+    let written = pieces.get().finish();
+    if written.length() > SMALL as u64 {
+        return Ok(Packed::Written(written));
+    }
+    Ok(Packed::Bytes(written.flat(python)?, mark_of(&written)))
+}
+
+/// The object that a small item stands for.
+pub fn unpack<'py>(
+    python: Python<'py>,
+    bytes: &[u8],
+    mark: u32,
+    received: Received,
+) -> PyResult<Bound<'py, PyAny>> {
+    match mark {
+        BYTES => Ok(PyBytes::new(python, bytes).into_any()),
+        PARCEL => loads(python, buffer::open(python, bytes, None, received)?),
+        _ => imported(python, &LOADS, "pickle", &["loads"])?.call1((PyBytes::new(python, bytes),)),
+    }
+}
+
+/// The object that a large item stands for, which may go on using its memory.
+pub fn unpack_large<'py>(
+    python: Python<'py>,
+    held: Held,
+    mark: u32,
+    received: Received,
+) -> PyResult<Bound<'py, PyAny>> {
+    let whole = buffer::whole(python, held)?;
+    let bytes = whole.get().bytes()?;
+    match mark {
+        BYTES => Ok(PyBytes::new(python, bytes).into_any()),
+        PARCEL => loads(python, buffer::open(python, bytes, Some(&whole), received)?),
+        _ => imported(python, &LOADS, "pickle", &["loads"])?.call1((&whole,)),
+    }
+}
+
+fn loads<'py>(
+    python: Python<'py>,
+    (pickle, buffers): (Bound<'py, PyAny>, Bound<'py, PyList>),
+) -> PyResult<Bound<'py, PyAny>> {
+    let options = PyDict::new(python);
+    options.set_item(intern!(python, "buffers"), buffers)?;
+    imported(python, &LOADS, "pickle", &["loads"])?.call((pickle,), Some(&options))
 }

@@ -88,7 +88,7 @@ impl SharedPriorityQueue {
         timeout: Timeout,
     ) -> PyResult<()> {
         let python = item.py();
-        let (bytes, mark) = pack(item)?;
+        let (bytes, mark) = pack(item)?.flat(item.py())?;
         let mut given = self.put_at_once(python, bytes.as_bytes(), mark, priority)?;
         if given.is_none() {
             let mut call = PutCall::new(self.flow.raw.clone(), bytes.as_bytes(), mark, priority);
@@ -238,7 +238,7 @@ impl SharedPriorityQueue {
     fn _put_now(&self, item: &Bound<'_, PyAny>, priority: Urgency) -> PyResult<bool> {
         let python = item.py();
         port::require_loop(python)?;
-        let (bytes, mark) = pack(item)?;
+        let (bytes, mark) = pack(item)?.flat(item.py())?;
         match self.put_at_once(python, bytes.as_bytes(), mark, priority.0)? {
             None => Ok(false),
             given => ended(python, given, &errors::FULL).map(|()| true),
@@ -251,7 +251,7 @@ impl SharedPriorityQueue {
 
     fn _put_later(&self, item: &Bound<'_, PyAny>, priority: Urgency, timeout: Timeout) -> PyResult<Waiting> {
         queue_deadline(true, timeout)?;
-        let (bytes, mark) = pack(item)?;
+        let (bytes, mark) = pack(item)?.flat(item.py())?;
         let call = PutCall::new(self.flow.raw.clone(), bytes.as_bytes().to_vec(), mark, priority.0);
         put_later(item.py(), call, timeout)
     }

@@ -10,7 +10,7 @@ use pyo3::types::PyType;
 use super::error;
 use super::flow::{Flow, ended, put_later};
 use super::many;
-use super::pickling::pack;
+use super::pickling::{Packed, pack};
 use super::waiting::wait;
 use crate::arguments::{Timeout, Truth, queue_deadline};
 use crate::environment::notifying;
@@ -24,6 +24,10 @@ use crate::waiting::Waiting;
 /// everything before anybody reads. With `max_bytes`, the items in it have no more bytes than that together, as they are
 /// pickled: a put waits for place, and is a ValueError where the item can never fit. Exact `bytes` are sent as they are. Pass it to a child as an
 /// argument, or through another shared queue. `name` is shown in messages.
+///
+/// Buffers that pickle beside their object (NumPy arrays, memoryviews) are written once and received as read-only views
+/// of shared memory, which stays as long as anybody has a view. With `copy=True` every receiver gets private memory
+/// instead, as writable as it was. `bytes` and `bytearray` are always copied, once on each side.
 ///
 /// A process may be killed at any instant: nobody else waits for ever, no item arrives torn or twice, and none is lost
 /// but what a receiver had just taken when it died. A timed-out or cancelled call has put or taken nothing. `for` and `async for`
@@ -44,22 +48,21 @@ pub struct SharedQueue {
 impl SharedQueue {
     /// `None`: there is no place now, or something is in the way.
     #[inline]
-    fn put_at_once(
-        &self,
-        python: Python<'_>,
-        bytes: &[u8],
-        mark: u32,
-    ) -> PyResult<Option<Result<(), ShutDown>>> {
+    fn put_at_once(&self, python: Python<'_>, packed: &Packed<'_>) -> PyResult<Option<Result<(), ShutDown>>> {
+        let Some((bytes, mark)) = packed.bytes() else { return Ok(None) };
         notifying(python, || self.flow.raw.try_put(bytes, mark)).map_err(error)
     }
 
     fn put_blocking(&self, item: &Bound<'_, PyAny>, block: bool, timeout: Timeout) -> PyResult<()> {
         let python = item.py();
-        let (bytes, mark) = pack(item)?;
-        let mut given = self.put_at_once(python, bytes.as_bytes(), mark)?;
+        let packed = pack(item)?;
+        let mut given = self.put_at_once(python, &packed)?;
         if given.is_none() {
-            let mut call = PutCall::new(self.flow.raw.clone(), bytes.as_bytes(), mark);
+            let item = packed.item(python, self.flow.raw.segment())?;
+            let mut call = PutCall::new(self.flow.raw.clone(), item);
             given = notifying(python, || wait(python, &mut call, queue_deadline(block, timeout)?))?;
+            // What was not put has memory to give back, which may have to wait for another process.
+            python.detach(|| drop(call));
         }
         ended(python, given, &errors::FULL)
     }
@@ -68,11 +71,12 @@ impl SharedQueue {
 #[pymethods]
 impl SharedQueue {
     #[new]
-    #[pyo3(signature = (maxsize=0, max_bytes=None, *, name=None))]
+    #[pyo3(signature = (maxsize=0, max_bytes=None, *, copy=false, name=None))]
     fn new(
         python: Python<'_>,
         maxsize: isize,
         max_bytes: Option<isize>,
+        copy: bool,
         name: Option<String>,
     ) -> PyResult<Self> {
         let max_bytes = match max_bytes {
@@ -83,7 +87,11 @@ impl SharedQueue {
             }
         };
         let bounds = Bounds { maxsize: maxsize.try_into().unwrap_or(0), max_bytes };
-        let made = python.detach(|| family::home().and_then(|segment| Queue::bounded(segment, bounds)));
+        let made = python.detach(|| {
+            let queue = Queue::bounded(family::home()?, bounds)?;
+            queue.set_copies(copy);
+            Ok(queue)
+        });
         Ok(Self { flow: Flow::new(made.map_err(error)?, name) })
     }
 
@@ -244,8 +252,7 @@ impl SharedQueue {
     fn _put_now(&self, item: &Bound<'_, PyAny>) -> PyResult<bool> {
         let python = item.py();
         port::require_loop(python)?;
-        let (bytes, mark) = pack(item)?;
-        match self.put_at_once(python, bytes.as_bytes(), mark)? {
+        match self.put_at_once(python, &pack(item)?)? {
             None => Ok(false),
             given => ended(python, given, &errors::FULL).map(|()| true),
         }
@@ -257,8 +264,8 @@ impl SharedQueue {
 
     fn _put_later(&self, item: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<Waiting> {
         queue_deadline(true, timeout)?;
-        let (bytes, mark) = pack(item)?;
-        let call = PutCall::new(self.flow.raw.clone(), bytes.as_bytes().to_vec(), mark);
+        let item_here = pack(item)?.item(item.py(), self.flow.raw.segment())?;
+        let call = PutCall::new(self.flow.raw.clone(), item_here);
         put_later(item.py(), call, timeout)
     }
 

@@ -14,6 +14,7 @@ use super::{deliver, disturb};
 use crate::member::{Tag, pid_of};
 use crate::process::{self, Life};
 use crate::segment::Segment;
+use crate::unborn::UNBORN;
 
 /// Somebody died, and everybody here is to look again.
 static SOMEBODY_DIED: AtomicBool = AtomicBool::new(false);
@@ -96,6 +97,10 @@ fn watch_deaths(segment: &'static Segment, me: Tag, poked: &OwnedFd) {
             }
             let Some(other) = segment.record_of(tag) else { continue };
             let pid = pid_of(other.identity.load(Ordering::SeqCst));
+            if pid == UNBORN {
+                // It rings when it is born, and leaves nobody waiting before.
+                continue;
+            }
             match process::examine(pid, other.started.load(Ordering::Acquire)) {
                 Life::Dead => segment.bury(tag),
                 Life::Watched(descriptor) => watched.push((tag, descriptor)),

@@ -34,7 +34,7 @@ pub enum Part<'a> {
         mark: u32,
     },
     /// A large one.
-    Large(&'a Payload),
+    Large(Payload),
 }
 
 impl Batch {
@@ -48,9 +48,9 @@ impl Batch {
         self.items == 0
     }
 
-    /// The items.
-    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        let mut large = self.large.iter();
+    /// The items; the large ones are the caller's from then on.
+    pub fn parts(&mut self) -> impl Iterator<Item = Part<'_>> {
+        let mut large = self.large.drain(..);
         Records(&self.bytes).filter_map(move |record| match record {
             Ok(Raw::Small { bytes, mark }) => Some(Part::Small { bytes, mark }),
             _ => large.next().map(Part::Large),

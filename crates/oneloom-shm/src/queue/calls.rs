@@ -9,7 +9,7 @@ use crate::event_count::EventCount;
 use crate::flow::{AnyQueue, ShutDown};
 use crate::latch::Patience;
 use crate::member::Tag;
-use crate::payload::{Payload, SMALL};
+use crate::payload::Item;
 use crate::segment::Segment;
 use crate::wait::Call;
 
@@ -18,41 +18,31 @@ use super::append::Chain;
 use super::chunk::{Body, Total};
 
 /// Putting items: all of them, or none.
-pub struct PutCall<Q, B> {
+pub struct PutCall<Q> {
     queue: Q,
-    items: Vec<(B, u32)>,
+    items: Vec<Item>,
     total: Total,
-    /// What the large ones were copied to, once that was done.
-    copies: Option<Vec<Payload>>,
     chain: Chain,
 }
 
-impl<Q: Deref<Target = Queue>, B: AsRef<[u8]>> PutCall<Q, B> {
-    /// Puts `item`, with `mark` for its receiver.
-    pub fn new(queue: Q, item: B, mark: u32) -> Self {
-        Self::many(queue, vec![(item, mark)])
+impl<Q: Deref<Target = Queue>> PutCall<Q> {
+    /// Puts an item.
+    pub fn new(queue: Q, item: Item) -> Self {
+        Self::many(queue, vec![item])
     }
 
-    /// Puts items, each with its mark.
-    pub fn many(queue: Q, items: Vec<(B, u32)>) -> Self {
+    /// Puts items.
+    pub fn many(queue: Q, items: Vec<Item>) -> Self {
         if items.len() > 1 && queue.maxsize() != 0 {
             // Before the first look that may end in waiting.
             queue.flow().wide.store(1, Ordering::SeqCst);
         }
-        let bytes = items.iter().map(|(item, _)| item.as_ref().len() as u64).sum();
-        let total = Total { items: items.len() as u64, bytes };
-        Self { queue, items, total, copies: None, chain: Chain::default() }
-    }
-
-    fn copy_large(&self, me: Tag) -> Result<Vec<Payload>, Error> {
-        let large = self.items.iter().filter(|(item, _)| item.as_ref().len() > SMALL);
-        large
-            .map(|(item, mark)| Payload::copy_of(self.queue.segment(), me, item.as_ref(), *mark, 0))
-            .collect()
+        let total = Total { items: items.len() as u64, bytes: items.iter().map(Item::length).sum() };
+        Self { queue, items, total, chain: Chain::default() }
     }
 }
 
-impl<Q: Deref<Target = Queue>, B: AsRef<[u8]>> Call for PutCall<Q, B> {
+impl<Q: Deref<Target = Queue>> Call for PutCall<Q> {
     type Output = Result<(), ShutDown>;
 
     fn segment(&self) -> &'static Segment {
@@ -77,26 +67,20 @@ impl<Q: Deref<Target = Queue>, B: AsRef<[u8]>> Call for PutCall<Q, B> {
         if self.items.is_empty() {
             return Ok(Some(if self.queue.is_shut_down() { Err(ShutDown) } else { Ok(()) }));
         }
-        // Before anything is locked, and once for all attempts.
-        let copies = match self.copies.take() {
-            Some(copies) => copies,
-            None => self.copy_large(me)?,
-        };
-        let mut places = copies.iter().map(Payload::place);
         let records: Vec<_> = self
             .items
             .iter()
-            .map(|(item, mark)| {
-                let large = (item.as_ref().len() > SMALL).then(|| places.next()).flatten();
-                let body =
-                    large.map_or(Body::Small(item.as_ref()), |(block, length)| Body::Large(block, length));
-                (body, *mark)
+            .map(|item| match item {
+                Item::Small { bytes, mark } => (Body::Small(bytes), *mark),
+                Item::Large(payload) => {
+                    let (block, length) = payload.place();
+                    (Body::Large(block, length), payload.mark)
+                }
             })
             .collect();
         let result = self.queue.append(me, &records, &mut self.chain, Patience::Latches)?;
-        match result {
-            Some(Ok(())) => copies.into_iter().for_each(Payload::give_away),
-            _ => self.copies = Some(copies),
+        if let Some(Ok(())) = result {
+            std::mem::take(&mut self.items).into_iter().for_each(Item::give_away);
         }
         Ok(result)
     }

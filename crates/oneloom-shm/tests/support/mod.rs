@@ -73,6 +73,11 @@ impl Child {
         }
     }
 
+    /// A child of one that has died, which is this process's now.
+    pub fn adopted(pid: i32) -> Self {
+        Self(pid)
+    }
+
     pub fn pid(&self) -> i32 {
         self.0
     }
@@ -141,7 +146,10 @@ impl Line for Queue {
     fn put_within(&self, item: &[u8], _: i64, deadline: Deadline) -> Result<Result<(), ShutDown>, Stop> {
         match self.try_put(item, MARK).map_err(Stop::Failed)? {
             Some(ended) => Ok(ended),
-            None => block(&mut queue::PutCall::new(self, item, MARK), deadline, &mut Plainly),
+            None => {
+                let item = Item::copy_of(self.segment(), item, MARK).map_err(Stop::Failed)?;
+                block(&mut queue::PutCall::new(self, item), deadline, &mut Plainly)
+            }
         }
     }
 }
@@ -182,7 +190,8 @@ pub fn put_many_within(
     items: &[Vec<u8>],
     deadline: Deadline,
 ) -> Result<Result<(), ShutDown>, Stop> {
-    let items = items.iter().map(|item| (item, MARK)).collect();
+    let copy = |item: &Vec<u8>| Item::copy_of(queue.segment(), item, MARK);
+    let items = items.iter().map(copy).collect::<Result<_, _>>().map_err(Stop::Failed)?;
     block(&mut queue::PutCall::many(queue, items), deadline, &mut Plainly)
 }
 
@@ -196,7 +205,7 @@ pub fn get_many_within(
     deadline: Deadline,
 ) -> Result<Result<Vec<Vec<u8>>, ShutDown>, Stop> {
     let got = block(&mut GetManyCall { queue, most }, deadline, &mut Plainly)?;
-    Ok(got.map(|batch| {
+    Ok(got.map(|mut batch| {
         let items: Vec<_> = batch
             .parts()
             .map(|part| match part {
