@@ -18,7 +18,8 @@ from process_targets import METHODS, PATIENCE, awaited, started
 import oneloom
 import oneloom._process
 import oneloom.shared
-from conftest import finish, program, run_program
+from conftest import finish, program, run_program, wait_until
+from oneloom._outcome import Outcome
 
 # CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -148,8 +149,9 @@ def test_memory_of_a_large_result_goes_back_though_a_sibling_inherited_it(gate):
 
 def test_a_result_is_there_even_if_the_end_goes_wrong(gate):
     process = started(targets.end_late, gate)
+    wait_until(lambda: isinstance(process._Process__memory.read("it"), Outcome))
     with pytest.raises(TimeoutError):
-        process.result(0.2)
+        process.result(0)
     process.kill()
     assert process.result() == "early" and process.exitcode == -signal.SIGKILL
 
