@@ -56,4 +56,7 @@ mod queue;
 pub use event::Event;
 pub use mutex::{AsyncMutexGuard, LockError, Mutex, MutexGuard};
 pub use oneloom_shm::error::Error;
-pub use queue::{ByteQueue, Bytes, Encoding, GetError, Iter, PutError, Queue, QueueOf, Serde};
+pub use queue::{
+    Bounds, ByPriority, ByteQueue, Bytes, Encoding, Fifo, GetError, Iter, Order, PriorityQueue, PutError,
+    Queue, QueueOf, Serde,
+};

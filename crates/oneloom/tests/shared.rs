@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use oneloom::shared::{ByteQueue, Error, Event, GetError, Mutex, PutError, Queue};
+use oneloom::shared::{Bounds, ByteQueue, Error, Event, GetError, Mutex, PriorityQueue, PutError, Queue};
 use serde::{Deserialize, Serialize};
 
 #[test]
@@ -96,6 +96,53 @@ fn bounds_and_timeouts_end_a_wait() {
     let mutex = Mutex::new().expect("a lock");
     let _guard = mutex.lock().expect("a lock");
     assert!(mutex.lock_timeout(moment).expect("sound memory").is_none());
+}
+
+#[test]
+fn many_are_put_and_taken_at_once() {
+    let jobs = Queue::bounded(10).expect("a queue");
+    jobs.put_many(0..10).expect("an open queue");
+    assert_eq!(jobs.try_put_many([10]), Err(PutError::Full));
+    assert_eq!(jobs.get_many(4), Ok(vec![0, 1, 2, 3]));
+    assert_eq!(jobs.put_many_timeout(10..15, Duration::from_millis(1)), Err(PutError::Full), "all or none");
+    pollster::block_on(jobs.put_many_async(10..14)).expect("an open queue");
+    assert_eq!(pollster::block_on(jobs.get_many_async(100)), Ok((4..14).collect()));
+    assert_eq!(jobs.try_get_many(1), Err(GetError::Empty));
+    assert_eq!(jobs.get_many_timeout(1, Duration::from_millis(1)), Err(GetError::Empty));
+    jobs.shutdown().expect("sound memory");
+    assert_eq!(jobs.get_many(1), Err(GetError::ShutDown));
+    let large: Vec<Vec<u8>> = (1..5).map(|number| vec![number; 5000]).collect();
+    let lines = ByteQueue::new().expect("a queue");
+    lines.put_many(large.clone()).expect("an open queue");
+    assert!(lines.get_many(10) == Ok(large));
+}
+
+#[test]
+fn a_bound_may_be_one_of_bytes() {
+    let lines = ByteQueue::bounded(Bounds { items: None, bytes: Some(100) }).expect("a queue");
+    assert_eq!((lines.bound(), lines.byte_bound()), (None, Some(100)));
+    lines.put(&[1; 60]).expect("an open queue");
+    assert_eq!(lines.try_put(&[2; 60]), Err(PutError::Full));
+    assert_eq!(lines.get(), Ok(vec![1; 60]));
+    lines.put(&[2; 60]).expect("an open queue");
+    let error = lines.put(&[3; 101]).expect_err("it is too large");
+    assert!(matches!(&error, PutError::Failed(Error::TooLarge { .. })), "{error}");
+}
+
+#[test]
+fn the_smallest_priority_comes_first_and_equals_as_they_came() {
+    let jobs = PriorityQueue::bounded(5).expect("a queue");
+    for (name, priority) in [("c", 3), ("a", -1), ("d", 3), ("b", 0)] {
+        jobs.put(&name.to_owned(), priority).expect("an open queue");
+    }
+    pollster::block_on(jobs.put_async(&"e".to_owned(), i64::MAX)).expect("an open queue");
+    assert_eq!(jobs.try_put(&"f".to_owned(), 0), Err(PutError::Full));
+    assert_eq!(jobs.put_timeout(&"f".to_owned(), 0, Duration::from_millis(1)), Err(PutError::Full));
+    assert_eq!((0..5).map(|_| jobs.get().expect("an item")).collect::<String>(), "abcde");
+    let again = PriorityQueue::<String>::from_handle(&jobs.to_handle()).expect("the same queue");
+    again.put(&"g".repeat(9000), 1).expect("an open queue");
+    assert_eq!(pollster::block_on(jobs.get_async()), Ok("g".repeat(9000)));
+    assert_eq!(Queue::<String>::from_handle(&jobs.to_handle()).err(), Some(Error::Kind));
 }
 
 #[test]

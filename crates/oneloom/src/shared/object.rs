@@ -125,8 +125,8 @@ impl<'de, R: Raw> Deserialize<'de> for Held<R> {
 
 /// Gives a face with the field `held`, made by `over`, what every one has: its name, its handle, and how it travels.
 macro_rules! face {
-    ($face:ident $(<$parameter:ident: $bound:path>)?) => {
-        impl $(<$parameter: $bound>)? $face $(<$parameter>)? {
+    ($face:ident $(<$($parameter:ident: $bound:path),+>)?) => {
+        impl $(<$($parameter: $bound),+>)? $face $(<$($parameter),+>)? {
             /// The name it was given; it travels with the object.
             pub fn name(&self) -> Option<&str> {
                 self.held.name()
@@ -147,20 +147,20 @@ macro_rules! face {
             }
         }
 
-        impl $(<$parameter: $bound>)? Clone for $face $(<$parameter>)? {
+        impl $(<$($parameter: $bound),+>)? Clone for $face $(<$($parameter),+>)? {
             fn clone(&self) -> Self {
                 Self::over(self.held.clone())
             }
         }
 
         /// As its handle, with its name.
-        impl $(<$parameter: $bound>)? serde::Serialize for $face $(<$parameter>)? {
+        impl $(<$($parameter: $bound),+>)? serde::Serialize for $face $(<$($parameter),+>)? {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 self.held.serialize(serializer)
             }
         }
 
-        impl<'de $(, $parameter: $bound)?> serde::Deserialize<'de> for $face $(<$parameter>)? {
+        impl<'de $(, $($parameter: $bound),+)?> serde::Deserialize<'de> for $face $(<$($parameter),+>)? {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 $crate::shared::object::Held::deserialize(deserializer).map(Self::over)
             }

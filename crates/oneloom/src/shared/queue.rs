@@ -6,32 +6,23 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use oneloom_shm::flow::{AnyQueue, GetCall, JoinCall, ShutDown as Closed, TooManyDone};
-use oneloom_shm::handle::Object;
 use oneloom_shm::payload::Item;
-use oneloom_shm::queue::{Content, PutCall, Queue as Raw};
 
 use super::Error;
-use super::object::{self, Held, face, wait, wait_async, wait_for_ever};
+use super::object::{Held, face, wait, wait_async, wait_for_ever};
 
 mod encoding;
 mod error;
+mod fifo;
+mod order;
+mod priority;
 
 pub use encoding::{Bytes, Encoding, Serde};
 pub use error::{GetError, PutError};
+pub use fifo::Bounds;
+pub use order::{ByPriority, Fifo, Order};
 
-face!(QueueOf<E: Encoding>);
-
-impl object::Raw for Raw {
-    type Content = Content;
-
-    fn from_object(object: Object<Content>) -> Self {
-        AnyQueue::from_object(object)
-    }
-
-    fn object(&self) -> &Object<Content> {
-        AnyQueue::object(self)
-    }
-}
+face!(QueueOf<E: Encoding, O: Order>);
 
 /// A queue of values that serde can write and read. See [`QueueOf`] for what it does.
 ///
@@ -51,11 +42,26 @@ pub type Queue<T> = QueueOf<Serde<T>>;
 /// ```
 pub type ByteQueue = QueueOf<Bytes>;
 
-/// A queue over the encoding `E`, which says what stands in it; [`Queue`] and [`ByteQueue`] are this with one each.
+/// A queue of values that serde can write and read, from which the item with the smallest priority leaves first, and
+/// among equals the one that was put first. See [`QueueOf`] for what it does.
+///
+/// ```
+/// use oneloom::shared::PriorityQueue;
+///
+/// let jobs = PriorityQueue::new()?;
+/// jobs.put(&"sweep".to_owned(), 2)?;
+/// jobs.put(&"extinguish".to_owned(), 1)?;
+/// assert_eq!(jobs.get()?, "extinguish");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type PriorityQueue<T> = QueueOf<Serde<T>, ByPriority>;
+
+/// A queue over the encoding `E`, which says what stands in it, and in the order `O`; [`Queue`], [`ByteQueue`] and
+/// [`PriorityQueue`] are this with one each.
 ///
 /// Any number of threads and async tasks of all processes of the family put and get at the same time. What is put is a
 /// copy, so that a put borrows its item. Without a bound the queue grows with the shared memory; an item above 4 KiB
-/// gets memory of its own before the queue is touched. Items come out in the order in which they were put, by whomever.
+/// gets memory of its own before the queue is touched.
 ///
 /// A process may be killed at any instant: no item is torn or comes twice, and none is lost but the one that a
 /// receiver had just taken when it was killed.
@@ -74,130 +80,14 @@ pub type ByteQueue = QueueOf<Bytes>;
 /// assert_eq!(jobs.try_get(), Err(GetError::Empty));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct QueueOf<E: Encoding> {
-    held: Held<Raw>,
-    items: PhantomData<fn() -> E>,
+pub struct QueueOf<E: Encoding, O: Order = Fifo> {
+    held: Held<O::Raw>,
+    items: PhantomData<fn() -> (E, O)>,
 }
 
-impl<E: Encoding> QueueOf<E> {
-    fn over(held: Held<Raw>) -> Self {
+impl<E: Encoding, O: Order> QueueOf<E, O> {
+    fn over(held: Held<O::Raw>) -> Self {
         Self { held, items: PhantomData }
-    }
-
-    /// An empty queue for any number of items.
-    ///
-    /// # Errors
-    /// If there is no memory for it.
-    pub fn new() -> Result<Self, Error> {
-        Self::make(None, None)
-    }
-
-    /// An empty queue for up to `bound` items: a put waits while there are as many.
-    ///
-    /// # Errors
-    /// If there is no memory for it.
-    ///
-    /// # Panics
-    /// If `bound` is 0: such a queue could never hold anything.
-    ///
-    /// ```
-    /// # use oneloom::shared::{PutError, Queue};
-    /// let jobs = Queue::bounded(1)?;
-    /// jobs.put(&1)?;
-    /// assert_eq!(jobs.try_put(&2), Err(PutError::Full));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn bounded(bound: usize) -> Result<Self, Error> {
-        Self::make(None, Some(bound))
-    }
-
-    /// An empty queue that messages and `Debug` call `name`, for up to `bound` items; `None` is any number.
-    ///
-    /// # Errors
-    /// If there is no memory for it.
-    ///
-    /// # Panics
-    /// If `bound` is 0: such a queue could never hold anything.
-    pub fn with_name(name: &str, bound: impl Into<Option<usize>>) -> Result<Self, Error> {
-        Self::make(Some(name), bound.into())
-    }
-
-    fn make(name: Option<&str>, bound: Option<usize>) -> Result<Self, Error> {
-        assert_ne!(
-            bound,
-            Some(0),
-            "a queue bounded to 0 items could hold nothing: for any number, give no bound"
-        );
-        let maxsize = bound.unwrap_or(0) as u64;
-        Held::create(name, |segment| Raw::new(segment, maxsize)).map(Self::over)
-    }
-
-    /// Waits until there is a place, and puts a copy of the item in it.
-    ///
-    /// # Errors
-    /// [`PutError`] says why nothing was put; never [`PutError::Full`].
-    pub fn put(&self, item: &E::Sent) -> Result<(), PutError> {
-        self.put_within(item, None)
-    }
-
-    /// Puts a copy of the item if there is a place now. Never waits for a place.
-    ///
-    /// # Errors
-    /// [`PutError`] says why nothing was put.
-    pub fn try_put(&self, item: &E::Sent) -> Result<(), PutError> {
-        self.put_within(item, Some(Duration::ZERO))
-    }
-
-    /// As [`put`](Self::put), for `timeout` at most.
-    ///
-    /// # Errors
-    /// [`PutError`] says why nothing was put.
-    ///
-    /// ```
-    /// # use oneloom::shared::{PutError, Queue};
-    /// # use std::time::Duration;
-    /// let jobs = Queue::bounded(1)?;
-    /// jobs.put(&1)?;
-    /// assert_eq!(jobs.put_timeout(&2, Duration::from_millis(1)), Err(PutError::Full));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn put_timeout(&self, item: &E::Sent, timeout: Duration) -> Result<(), PutError> {
-        self.put_within(item, Some(timeout))
-    }
-
-    fn put_within(&self, item: &E::Sent, timeout: Option<Duration>) -> Result<(), PutError> {
-        let raw = &**self.held.raw();
-        E::encode(item, |bytes| {
-            let put = match raw.try_put(bytes, E::MARK)? {
-                None => wait(&mut PutCall::new(raw, bytes, E::MARK), timeout)?,
-                put => put,
-            };
-            put_answer(put)
-        })
-        .map_err(PutError::Encoding)?
-    }
-
-    /// As [`put`](Self::put), for async code on any executor. The item is copied by this call; dropping the future before
-    /// it is ready puts nothing.
-    ///
-    /// # Errors
-    /// [`PutError`] says why nothing was put; never [`PutError::Full`].
-    ///
-    /// ```
-    /// # use oneloom::shared::Queue;
-    /// # pollster::block_on(async {
-    /// let jobs = Queue::new().unwrap();
-    /// jobs.put_async(&1).await.unwrap();
-    /// assert_eq!(jobs.get_async().await, Ok(1));
-    /// # });
-    /// ```
-    pub fn put_async(&self, item: &E::Sent) -> impl Future<Output = Result<(), PutError>> + Send + use<E> {
-        let raw = self.held.raw().clone();
-        let bytes = E::encode(item, <[u8]>::to_vec);
-        async move {
-            let bytes = bytes.map_err(PutError::Encoding)?;
-            put_answer(Some(wait_async(PutCall::new(raw, bytes, E::MARK)).await?))
-        }
     }
 
     /// Waits until there is an item, and takes it.
@@ -252,7 +142,7 @@ impl<E: Encoding> QueueOf<E> {
     ///
     /// # Errors
     /// As for [`get`](Self::get).
-    pub fn get_async(&self) -> impl Future<Output = Result<E::Item, GetError>> + Send + use<E> {
+    pub fn get_async(&self) -> impl Future<Output = Result<E::Item, GetError>> + Send + use<E, O> {
         let call = GetCall { queue: self.held.raw().clone(), buffer: Vec::new() };
         async move { get_answer::<E>(wait_async(call).await?) }
     }
@@ -269,7 +159,7 @@ impl<E: Encoding> QueueOf<E> {
     /// assert_eq!(jobs.iter().collect::<Result<Vec<u32>, _>>()?, [1, 2]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn iter(&self) -> Iter<'_, E> {
+    pub fn iter(&self) -> Iter<'_, E, O> {
         Iter { queue: self }
     }
 
@@ -328,7 +218,7 @@ impl<E: Encoding> QueueOf<E> {
     ///
     /// # Errors
     /// If shared memory fails.
-    pub fn join_async(&self) -> impl Future<Output = Result<(), Error>> + Send + use<E> {
+    pub fn join_async(&self) -> impl Future<Output = Result<(), Error>> + Send + use<E, O> {
         wait_async(JoinCall { queue: self.held.raw().clone() })
     }
 
@@ -398,6 +288,12 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// The bound as `oneloom-shm` wants it: 0 is any number.
+fn checked(bound: Option<usize>) -> u64 {
+    assert_ne!(bound, Some(0), "a queue bounded to 0 could hold nothing: for any number, give no bound");
+    bound.unwrap_or(0) as u64
+}
+
 fn put_answer(put: Option<Result<(), Closed>>) -> Result<(), PutError> {
     match put {
         Some(Ok(())) => Ok(()),
@@ -409,10 +305,10 @@ fn put_answer(put: Option<Result<(), Closed>>) -> Result<(), PutError> {
 fn get_answer<E: Encoding>(got: Result<Item, Closed>) -> Result<E::Item, GetError> {
     match got {
         Ok(Item::Small { mut bytes, mark }) => {
-            let item = E::decode(&bytes, mark);
+            let item = E::decode(&bytes, mark).map_err(GetError::Encoding);
             bytes.clear();
             BUFFER.set(bytes);
-            item.map_err(GetError::Encoding)
+            item
         }
         Ok(Item::Large(payload)) => E::decode(payload.bytes()?, payload.mark).map_err(GetError::Encoding),
         Err(Closed) => Err(GetError::ShutDown),
@@ -420,9 +316,9 @@ fn get_answer<E: Encoding>(got: Result<Item, Closed>) -> Result<E::Item, GetErro
 }
 
 /// Shows the state, not the items.
-impl<E: Encoding> fmt::Debug for QueueOf<E> {
+impl<E: Encoding, O: Order> fmt::Debug for QueueOf<E, O> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = self.held.debug(formatter, "Queue");
+        let mut fields = self.held.debug(formatter, O::KIND);
         if let Ok(len) = self.len() {
             fields.field("len", &len);
         }
@@ -434,11 +330,11 @@ impl<E: Encoding> fmt::Debug for QueueOf<E> {
 }
 
 /// Takes items out of a queue until it is shut down and empty.
-pub struct Iter<'a, E: Encoding> {
-    queue: &'a QueueOf<E>,
+pub struct Iter<'a, E: Encoding, O: Order = Fifo> {
+    queue: &'a QueueOf<E, O>,
 }
 
-impl<E: Encoding> Iterator for Iter<'_, E> {
+impl<E: Encoding, O: Order> Iterator for Iter<'_, E, O> {
     type Item = Result<E::Item, GetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -446,11 +342,11 @@ impl<E: Encoding> Iterator for Iter<'_, E> {
     }
 }
 
-impl<'a, E: Encoding> IntoIterator for &'a QueueOf<E> {
+impl<'a, E: Encoding, O: Order> IntoIterator for &'a QueueOf<E, O> {
     type Item = Result<E::Item, GetError>;
-    type IntoIter = Iter<'a, E>;
+    type IntoIter = Iter<'a, E, O>;
 
-    fn into_iter(self) -> Iter<'a, E> {
+    fn into_iter(self) -> Iter<'a, E, O> {
         self.iter()
     }
 }
