@@ -131,13 +131,49 @@
 //! assert_eq!(balance.statistics().waits, 0);
 //! ```
 //!
+//! # Several processes
+//!
+//! What [`shared`] holds is used by threads and tasks of several processes at once, and a process that is killed takes
+//! nothing with it. [`process::Process`] runs a function of this program in a process of its own.
+//!
+//! ```standalone_crate
+//! use oneloom::process::{self, Process};
+//! use oneloom::shared::{GetError, Queue};
+//!
+//! fn square((numbers, squares): (Queue<u64>, Queue<(u64, u64)>)) -> Result<(), String> {
+//!     for number in &numbers {
+//!         let number = number.map_err(|error| error.to_string())?;
+//!         squares.put(&(number, number * number)).map_err(|error| error.to_string())?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     process::init(|functions| functions.add(square)); // first: a child runs this main, too
+//!
+//!     let (numbers, squares) = (Queue::new()?, Queue::new()?);
+//!     let workers = [(); 2].map(|()| Process::spawn(square, (numbers.clone(), squares.clone())));
+//!     numbers.put_many(0..5)?;
+//!     numbers.shutdown()?;
+//!     for worker in workers {
+//!         worker?.join()??;
+//!     }
+//!     squares.shutdown()?;
+//!     let mut all = squares.iter().collect::<Result<Vec<_>, GetError>>()?;
+//!     all.sort();
+//!     assert_eq!(all, [(0, 0), (1, 1), (2, 4), (3, 9), (4, 16)]);
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Examples to run
 //!
 //! `cargo run --release -p oneloom --example …`
 //!
 //! - `pipeline`: a word count by threads and tasks over two queues, beside the same over `std::sync::mpsc`;
 //! - `bounded`: a fast producer waits for a slow consumer;
-//! - `two_locks`: the deadlock above, which ends by itself.
+//! - `two_locks`: the deadlock above, which ends by itself;
+//! - `killed_worker`: worker processes on a shared queue, one of which is killed in the midst of it.
 //!
 //! Linux 5.10 or newer, on x86-64 or aarch64.
 

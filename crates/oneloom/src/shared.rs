@@ -10,37 +10,7 @@
 //! who wants it, who gets it as the error [`LockError::OwnerDied`]; a [`Queue`] loses no item but the one that the
 //! killed process had just taken.
 //!
-//! ```standalone_crate
-//! use oneloom::process::{self, Process};
-//! use oneloom::shared::{GetError, Queue};
-//!
-//! fn square((numbers, squares): (Queue<u64>, Queue<(u64, u64)>)) -> Result<(), String> {
-//!     for number in &numbers {
-//!         let number = number.map_err(|error| error.to_string())?;
-//!         squares.put(&(number, number * number)).map_err(|error| error.to_string())?;
-//!     }
-//!     Ok(())
-//! }
-//!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     process::init(|functions| functions.add(square));
-//!
-//!     let (numbers, squares) = (Queue::new()?, Queue::new()?);
-//!     let workers = [(); 2].map(|()| Process::spawn(square, (numbers.clone(), squares.clone())));
-//!     for number in 0..5 {
-//!         numbers.put(&number)?;
-//!     }
-//!     numbers.shutdown()?;
-//!     for worker in workers {
-//!         worker?.join()??;
-//!     }
-//!     squares.shutdown()?;
-//!     let mut all = squares.iter().collect::<Result<Vec<_>, GetError>>()?;
-//!     all.sort();
-//!     assert_eq!(all, [(0, 0), (1, 1), (2, 4), (3, 9), (4, 16)]);
-//!     Ok(())
-//! }
-//! ```
+//! There is an example on the [front page](crate#several-processes).
 //!
 //! Calls that may wait have the same four forms as in one process. What can fail here and not there is the memory itself,
 //! so that every call gives a `Result`: [`Error`] says why. A thread that waits for a lock and certainly never gets it, since
