@@ -365,6 +365,8 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
     if header.swept.load(Ordering::SeqCst) == deaths {
         return Ok(());
     }
+    // Who joins after this lives, whatever the next look says: so it comes first.
+    let newest: Vec<u32> = (0..PROCESSES).map(|slot| segment.generation_of(slot)).collect();
     // Who dies after this is left to the next sweep: what it was changing may not be repaired below.
     // The generations come first: whoever joins between the two looks is newer than they are, and not dead.
     let newest: Vec<u32> = (0..PROCESSES).map(|slot| segment.generation_of(slot)).collect();
@@ -423,13 +425,40 @@ pub fn parts_of(object: Block, kind: Kind) -> impl Iterator<Item = Block> {
     in_use(object.segment, kind).filter(move |block| block.is_part_of(object.reference))
 }
 
-/// The kinds of the blocks in use, and whether each belongs to a process rather than to an object: for tests.
-pub fn census(segment: &Segment) -> Vec<(u32, bool)> {
-    let in_use = |(_, block): (u64, &BlockHeader)| {
-        let owner = block.owner.load(Ordering::Relaxed);
-        (owner != 0).then(|| (block.kind.load(Ordering::Relaxed) >> 16, owner & PROCESS != 0))
+/// Whose a block is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// A process's, for as long as that lives.
+    Process,
+    /// An object's.
+    Object,
+    /// Nobody's, to be given out again.
+    Free,
+    /// Nobody's, and in no list: what died over it is noticed by the next to enter the arena.
+    Lost,
+}
+
+/// The kind of each block, and whose it is: for tests, while nobody else is there.
+pub fn census(segment: &Segment) -> Vec<(u32, Whose)> {
+    let mut free = Vec::new();
+    for first in segment.header().free.iter().flatten() {
+        let mut offset = first.load(Ordering::Relaxed);
+        while let Some(Ok(block)) = (offset != 0).then(|| segment.at::<BlockHeader>(offset)) {
+            free.push(offset);
+            offset = block.next.load(Ordering::Relaxed);
+        }
+    }
+    let whose = |offset, owner| match owner {
+        0 if free.contains(&offset) => Whose::Free,
+        0 => Whose::Lost,
+        owner if owner & PROCESS != 0 => Whose::Process,
+        _ => Whose::Object,
     };
-    blocks(segment).filter_map(in_use).collect()
+    blocks(segment)
+        .map(|(offset, block)| {
+            (block.kind.load(Ordering::Relaxed) >> 16, whose(offset, block.owner.load(Ordering::Relaxed)))
+        })
+        .collect()
 }
 
 /// How many bytes blocks have taken so far, and how many of those are in use: for tests and statistics.

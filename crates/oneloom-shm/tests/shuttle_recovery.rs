@@ -8,9 +8,10 @@
 mod support;
 
 use std::collections::HashSet;
+use std::iter;
 use std::sync::{Arc, Mutex as StdMutex};
 
-use oneloom_shm::arena;
+use oneloom_shm::arena::{self, Kind, Whose};
 use oneloom_shm::flow::{AnyQueue, GetCall, ShutDown};
 use oneloom_shm::handle::{Handle, Object};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
@@ -20,6 +21,7 @@ use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
 use oneloom_shm::step::Step;
 use oneloom_shm::wait::{Call, block};
+use oneloom_wait::atomic::{AtomicU32, Ordering};
 use oneloom_wait::clock::Deadline;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -112,15 +114,31 @@ fn check(ledger: &Ledger, receivers_killed: usize) {
     assert!(lost.len() <= receivers_killed, "lost {lost:?}, {receivers_killed} receivers killed");
 }
 
-/// After a sweep nothing belongs to a process, and no item is left.
-fn check_memory(segment: &'static Segment) {
+fn sweep(segment: &'static Segment) {
     arena::sweep(segment, segment.me().expect("a member")).expect("a sound segment");
+}
+
+/// After a sweep there is what each object needs, and else nothing: of `objects`, kinds and how many there are.
+fn check_memory(segment: &'static Segment, objects: &[(Kind, usize)]) {
+    sweep(segment);
+    // Whoever enters the arena notices what the dead have left there.
+    let me = segment.me().expect("a member");
+    arena::allocate(segment, me, Kind::Payload, 1).and_then(|block| block.free(me)).expect("memory");
     let census = arena::census(segment);
-    // Wait records are of whoever lives.
-    let sound = census.iter().all(|(kind, of_a_process)| {
-        *kind == arena::Kind::Wait as u32 || !of_a_process && *kind != arena::Kind::Payload as u32
-    });
-    assert!(sound, "{census:?}, killed at {:?}", killed_at());
+    // A process that lives keeps what shows its waits.
+    let kept = |block: &&(u32, Whose)| **block == (Kind::Wait as u32, Whose::Process);
+    let used: Vec<_> =
+        census.iter().filter(|block| block.1 != Whose::Free && !kept(block)).copied().collect();
+    let needed =
+        objects.iter().flat_map(|(kind, count)| iter::repeat_n((*kind as u32, Whose::Object), *count));
+    let mut missing: Vec<_> = needed.collect();
+    for block in &used {
+        let place = missing.iter().position(|needed| needed == block);
+        let place =
+            place.unwrap_or_else(|| panic!("{block:?} is left of {used:?}, killed at {:?}", killed_at()));
+        missing.swap_remove(place);
+    }
+    assert!(missing.is_empty(), "{missing:?} is gone, killed at {:?}", killed_at());
 }
 
 /// Two senders and two receivers, one of which dies.
@@ -149,12 +167,16 @@ fn one_of_four_dies<Q: Line>(maxsize: u64, most_steps: u32) {
             while receive(&queue, &ledger) {}
         })
     });
-    senders.into_iter().for_each(|sender| _ = sender.join().expect("a sound process"));
+    for sender in senders {
+        sender.join().expect("a sound process");
+        // While others work.
+        sweep(segment);
+    }
     queue.shut_down(false).expect("a sound segment");
     let ended = receivers.map(|receiver| receiver.join().expect("a sound process").is_some());
     while receive(&queue, &ledger) {}
     check(&ledger, ended.iter().filter(|ended| !**ended).count());
-    check_memory(segment);
+    check_memory(segment, &[(Kind::Queue, 1), (Kind::Chunk, 1)]);
 }
 
 const OF_QUEUES: &[Step] = &[
@@ -221,6 +243,46 @@ fn a_bounded_priority_queue_loses_nothing_whoever_dies() {
     explore(1000, OF_PRIORITY_QUEUES, || one_of_four_dies::<PriorityQueue>(2, 60));
 }
 
+/// The sweep comes before anybody else has repaired what the dead one was changing.
+#[test]
+fn what_a_dead_receiver_had_left_is_swept_and_no_more() {
+    let steps = [Step::ChunkRetired, Step::HeadMoved, Step::TakingWritten, Step::Taken, Step::PayloadTaken];
+    explore(200, &steps, || {
+        let segment = begin(BYTES);
+        let queue = Queue::new(segment, 0).expect("a queue");
+        let (handle, ledger) = (queue.object().handle(), Ledger::default());
+        send(&queue, &ledger, [0, 1, 6, 11, 5].into_iter());
+        let receiver = start(segment, some_time(40), {
+            let ledger = ledger.clone();
+            move |segment| (0..5).for_each(|_| assert!(receive(&queue_in(segment, handle), &ledger)))
+        });
+        assert!(queue.len().expect("a sound segment") <= 5);
+        let killed = receiver.join().expect("a sound process").is_none();
+        sweep(segment);
+        queue.shut_down(false).expect("a sound segment");
+        while receive(&queue, &ledger) {}
+        check(&ledger, usize::from(killed));
+        check_memory(segment, &[(Kind::Queue, 1), (Kind::Chunk, 1)]);
+    });
+}
+
+/// A sender fills a chunk and goes on to the next, while a receiver has found the first one empty.
+#[test]
+fn what_is_put_while_a_receiver_looks_is_not_passed_over() {
+    explore(2000, &[], || {
+        let segment = begin(BYTES);
+        let queue = Queue::new(segment, 0).expect("a queue");
+        let (handle, ledger) = (queue.object().handle(), Ledger::default());
+        let sender = start(segment, None, {
+            let ledger = ledger.clone();
+            move |segment| send(&queue_in(segment, handle), &ledger, [1, 6, 11].into_iter())
+        });
+        (0..3).for_each(|_| assert!(receive(&queue, &ledger)));
+        sender.join().expect("a sound process");
+        assert_eq!(ledger.read(GOT), [1, 6, 11]);
+    });
+}
+
 #[test]
 fn a_lock_goes_on_whoever_dies() {
     let steps = [
@@ -236,14 +298,12 @@ fn a_lock_goes_on_whoever_dies() {
         let mutex = Mutex::new(segment).expect("a lock");
         let handle = mutex.object().handle();
         let recovered = Arc::new(StdMutex::new(0));
-        let inside = Arc::new(oneloom_wait::atomic::AtomicU32::new(0));
-        let hold = move |mutex: &Mutex,
-                         name: u64,
-                         recovered: &StdMutex<u32>,
-                         inside: &oneloom_wait::atomic::AtomicU32| {
-            let taken = wait(LockCall { mutex, holder: Holder { name, scoped: true } });
+        let inside = Arc::new(AtomicU32::new(0));
+        // Only who holds it so is looked at for deadlocks, which ends each sleep in time.
+        let scoped = thread_rng().gen_range(0..2) == 0;
+        let hold = move |mutex: &Mutex, name: u64, recovered: &StdMutex<u32>, inside: &AtomicU32| {
+            let taken = wait(LockCall { mutex, holder: Holder { name, scoped } });
             assert_eq!(mutex.is_recovered(), taken == Taken::Recovered);
-            use oneloom_wait::atomic::Ordering;
             let before = inside.swap(name as u32, Ordering::SeqCst);
             // Whoever died inside did not come to say that it was leaving.
             assert!(before == 0 || taken == Taken::Recovered, "two are inside");
@@ -275,6 +335,6 @@ fn a_lock_goes_on_whoever_dies() {
             assert_eq!(recovered, u32::from(died_holding), "{:?}", killed_at());
         }
         assert!(recovered <= held && !mutex.is_locked());
-        check_memory(segment);
+        check_memory(segment, &[(Kind::Mutex, 1)]);
     });
 }

@@ -1,45 +1,6 @@
 //! The faults that the loom models must notice: for each machine, what somebody might forget there.
 
-/// A fault: how `old`, which is only once in `module` (spaces and line breaks don't count), reads `with` it, where
-/// `PLANTED` says whether it is there in this run; and the model (test file and test) that must notice.
-pub struct Mutant {
-    pub name: &'static str,
-    pub module: &'static str,
-    pub old: &'static str,
-    pub with: With,
-    pub model: (&'static str, &'static str),
-}
-
-/// What a fault does to a place.
-pub enum With {
-    /// The statement is not executed.
-    Out,
-    /// The place reads so.
-    Text(&'static str),
-    /// So do all places that read alike.
-    Everywhere(&'static str),
-}
-
-/// `old` is left out.
-const fn without(
-    name: &'static str,
-    module: &'static str,
-    old: &'static str,
-    model: (&'static str, &'static str),
-) -> Mutant {
-    Mutant { name, module, old, with: With::Out, model }
-}
-
-/// `old` reads `with`.
-const fn with(
-    name: &'static str,
-    module: &'static str,
-    old: &'static str,
-    with: &'static str,
-    model: (&'static str, &'static str),
-) -> Mutant {
-    Mutant { name, module, old, with: With::Text(with), model }
-}
+use crate::harness::{Mutant, With, with, without};
 
 const GATE: &str = "oneloom-wait/src/gate";
 const WAITER: &str = "oneloom-wait/src/waiter";
