@@ -365,8 +365,6 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
     if header.swept.load(Ordering::SeqCst) == deaths {
         return Ok(());
     }
-    // Who joins after this lives, whatever the next look says: so it comes first.
-    let newest: Vec<u32> = (0..PROCESSES).map(|slot| segment.generation_of(slot)).collect();
     // Who dies after this is left to the next sweep: what it was changing may not be repaired below.
     // The generations come first: whoever joins between the two looks is newer than they are, and not dead.
     let newest: Vec<u32> = (0..PROCESSES).map(|slot| segment.generation_of(slot)).collect();

@@ -168,15 +168,15 @@ const MUTANTS: &[Mutant] = &[
     with(
         "a lock is taken over from one who lives",
         MUTEX,
-        "state == 0 || !self.object.segment().is_dead(Tag(state as u32))",
-        "state == 0 || !PLANTED && !self.object.segment().is_dead(Tag(state as u32))",
+        "state == 0 || !self.segment.is_dead(Tag(state as u32))",
+        "state == 0 || !PLANTED && !self.segment.is_dead(Tag(state as u32))",
         LOCK_MODEL,
     ),
     with(
         "a lock is never taken over",
         MUTEX,
-        "(thorough && mutex.take_over(me, self.holder))",
-        "(thorough && !PLANTED && mutex.take_over(me, self.holder))",
+        "(thorough && core.take_over(me, self.holder))",
+        "(thorough && !PLANTED && core.take_over(me, self.holder))",
         LOCK_MODEL,
     ),
     without(

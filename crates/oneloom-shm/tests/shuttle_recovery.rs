@@ -141,14 +141,18 @@ fn check_memory(segment: &'static Segment, objects: &[(Kind, usize)]) {
     assert!(missing.is_empty(), "{missing:?} is gone, killed at {:?}", killed_at());
 }
 
+/// What an empty queue consists of: itself, and one part of this kind.
+const CHUNKS: [Kind; 2] = [Kind::Queue, Kind::Chunk];
+const HEAP: [Kind; 2] = [Kind::PriorityQueue, Kind::Heap];
+
 /// Two senders and two receivers, one of which dies.
-fn one_of_four_dies<Q: Line>(maxsize: u64, most_steps: u32) {
+fn one_of_four_dies<Q: Line>(maxsize: u64, [queue_kind, part]: [Kind; 2]) {
     let segment = begin(BYTES);
     let queue = Q::make(segment, maxsize);
     let handle = queue.object().handle();
     let ledger = Ledger::default();
     let victim = thread_rng().gen_range(0..4);
-    let fate = |process| if process == victim { some_time(most_steps) } else { None };
+    let fate = |process| if process == victim { some_time(60) } else { None };
     let senders = [0, 1].map(|sender| {
         let ledger = ledger.clone();
         start(segment, fate(sender), move |segment| {
@@ -176,7 +180,7 @@ fn one_of_four_dies<Q: Line>(maxsize: u64, most_steps: u32) {
     let ended = receivers.map(|receiver| receiver.join().expect("a sound process").is_some());
     while receive(&queue, &ledger) {}
     check(&ledger, ended.iter().filter(|ended| !**ended).count());
-    check_memory(segment, &[(Kind::Queue, 1), (Kind::Chunk, 1)]);
+    check_memory(segment, &[(queue_kind, 1), (part, 1)]);
 }
 
 const OF_QUEUES: &[Step] = &[
@@ -212,12 +216,12 @@ const OF_QUEUES: &[Step] = &[
 
 #[test]
 fn a_queue_loses_nothing_whoever_dies() {
-    explore(1000, OF_QUEUES, || one_of_four_dies::<Queue>(0, 60));
+    explore(1000, OF_QUEUES, || one_of_four_dies::<Queue>(0, CHUNKS));
 }
 
 #[test]
 fn a_bounded_queue_loses_nothing_whoever_dies() {
-    explore(1000, OF_QUEUES, || one_of_four_dies::<Queue>(2, 60));
+    explore(1000, OF_QUEUES, || one_of_four_dies::<Queue>(2, CHUNKS));
 }
 
 const OF_PRIORITY_QUEUES: &[Step] = &[
@@ -235,12 +239,12 @@ const OF_PRIORITY_QUEUES: &[Step] = &[
 
 #[test]
 fn a_priority_queue_loses_nothing_whoever_dies() {
-    explore(1000, OF_PRIORITY_QUEUES, || one_of_four_dies::<PriorityQueue>(0, 60));
+    explore(400, OF_PRIORITY_QUEUES, || one_of_four_dies::<PriorityQueue>(0, HEAP));
 }
 
 #[test]
 fn a_bounded_priority_queue_loses_nothing_whoever_dies() {
-    explore(1000, OF_PRIORITY_QUEUES, || one_of_four_dies::<PriorityQueue>(2, 60));
+    explore(400, OF_PRIORITY_QUEUES, || one_of_four_dies::<PriorityQueue>(2, HEAP));
 }
 
 /// The sweep comes before anybody else has repaired what the dead one was changing.
@@ -254,7 +258,7 @@ fn what_a_dead_receiver_had_left_is_swept_and_no_more() {
         send(&queue, &ledger, [0, 1, 6, 11, 5].into_iter());
         let receiver = start(segment, some_time(40), {
             let ledger = ledger.clone();
-            move |segment| (0..5).for_each(|_| assert!(receive(&queue_in(segment, handle), &ledger)))
+            move |segment| (0..5).for_each(|_| assert!(receive(&queue_in::<Queue>(segment, handle), &ledger)))
         });
         assert!(queue.len().expect("a sound segment") <= 5);
         let killed = receiver.join().expect("a sound process").is_none();
@@ -275,7 +279,7 @@ fn what_is_put_while_a_receiver_looks_is_not_passed_over() {
         let (handle, ledger) = (queue.object().handle(), Ledger::default());
         let sender = start(segment, None, {
             let ledger = ledger.clone();
-            move |segment| send(&queue_in(segment, handle), &ledger, [1, 6, 11].into_iter())
+            move |segment| send(&queue_in::<Queue>(segment, handle), &ledger, [1, 6, 11].into_iter())
         });
         (0..3).for_each(|_| assert!(receive(&queue, &ledger)));
         sender.join().expect("a sound process");

@@ -120,6 +120,10 @@ macro_rules! counting {
             pub fn fetch_max(&self, value: $integer, order: Ordering) -> $integer {
                 self.update(order, |seen| seen.max(value))
             }
+
+            pub fn fetch_min(&self, value: $integer, order: Ordering) -> $integer {
+                self.update(order, |seen| seen.min(value))
+            }
         }
     };
 }
