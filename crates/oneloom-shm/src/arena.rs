@@ -192,7 +192,7 @@ impl Block {
     pub fn content_at_end<T: Plain>(&self) -> Result<&'static T, Error> {
         let at =
             self.capacity()?.checked_sub(size_of::<T>() as u64).ok_or(Error::Corrupt("a block's size"))?;
-        self.segment.at(self.reference.offset() + HEADER + at)
+        self.segment.at((self.reference.offset() + HEADER).saturating_add(at))
     }
 
     /// Makes it a process's own, for as long as that one lives.
@@ -328,6 +328,9 @@ fn recycle_or_carve(
     let offset = first.load(Ordering::Relaxed);
     let mine = PROCESS | u64::from(me.0);
     if offset != 0 {
+        if offset < BLOCKS_AT {
+            return Err(Error::Corrupt("a list of free blocks"));
+        }
         let block: &BlockHeader = segment.at(offset)?;
         let generation = block.generation.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         block.owner.store(mine, Ordering::SeqCst);
@@ -337,8 +340,12 @@ fn recycle_or_carve(
         return Ok(Some(Block { segment, reference: Reference::new(offset, generation) }));
     }
     let (top, size) = (header.top.load(Ordering::Relaxed), size_of_class(class));
-    let end = top.checked_add(size).ok_or(Error::Corrupt("the top"))?;
-    if end > header.size.load(Ordering::Relaxed) {
+    let there = header.size.load(Ordering::Relaxed);
+    if !(BLOCKS_AT..=there).contains(&top) {
+        return Err(Error::Corrupt("the end of the last block"));
+    }
+    let end = top.saturating_add(size);
+    if end > there {
         if !may_grow {
             return Ok(None);
         }
@@ -465,5 +472,7 @@ pub fn usage(segment: &Segment) -> (u64, u64) {
         let size = block.size.load(Ordering::Relaxed);
         (size, if block.owner.load(Ordering::Relaxed) == 0 { 0 } else { size })
     };
-    blocks(segment).map(sizes).fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1))
+    blocks(segment)
+        .map(sizes)
+        .fold((0, 0), |sum: (u64, u64), next| (sum.0.saturating_add(next.0), sum.1.saturating_add(next.1)))
 }

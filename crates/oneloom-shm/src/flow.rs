@@ -131,7 +131,7 @@ pub trait AnyQueue: Sized {
         // Whoever changes something is watched by those who wait for it.
         self.segment().me()?;
         let (flow, put) = (self.flow(), self.put_so_far()?);
-        let one_more = |done| (done < put).then_some(done + 1);
+        let one_more = |done| (done < put).then(|| done + 1);
         if flow.done.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_err() {
             return Ok(Err(TooManyDone));
         }

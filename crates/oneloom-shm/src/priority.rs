@@ -139,11 +139,11 @@ impl PriorityQueue {
                 break None;
             }
             let mut heap = Heap::find(segment, Reference(content.heap.load(Ordering::Relaxed)))?;
-            if count >= heap.capacity() {
+            if !heap.has_room(count)? {
                 if patience == Patience::None {
                     break None;
                 }
-                let Some(larger) = spare.take_if(|spare| spare.capacity() > count) else {
+                let Some(larger) = spare.take_if(|spare| spare.has_room(count).unwrap_or(false)) else {
                     // Nobody asks for memory inside a latch.
                     drop(inside);
                     // Others had the same thought, and have filled as much already.

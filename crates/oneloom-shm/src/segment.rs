@@ -40,6 +40,8 @@ unsafe impl Plain for Record {}
 pub struct Segment {
     base: NonNull<u8>,
     reserved: u64,
+    /// How many bytes were there when this process last asked the system: what the header says is not believed.
+    there: AtomicU64,
     /// None for a segment on the heap, which only this process has.
     descriptor: Option<OwnedFd>,
     /// This process's tag in the lower half; the upper says in which fork generation it was taken.
@@ -91,9 +93,7 @@ impl Segment {
     /// # Errors
     /// If it is no segment, or one of another version or PID namespace.
     pub fn attach(descriptor: OwnedFd) -> Result<&'static Self, Error> {
-        let size = rustix::fs::fstat(&descriptor)
-            .map_err(|error| Error::system("the segment's descriptor is not usable", error))?
-            .st_size as u64;
+        let size = file_size(&descriptor)?;
         if size < BLOCKS_AT {
             return Err(Error::Segment(format!("it is truncated to {size} bytes")));
         }
@@ -128,7 +128,8 @@ impl Segment {
     fn over(base: NonNull<u8>, reserved: u64, descriptor: Option<OwnedFd>) -> &'static Self {
         let (me, monitored) = (AtomicU64::new(0), AtomicU32::new(0));
         let waits = Gate::new(Idle::new());
-        Box::leak(Box::new(Self { base, reserved, descriptor, me, monitored, waits }))
+        let there = AtomicU64::new(if descriptor.is_some() { BLOCKS_AT } else { reserved });
+        Box::leak(Box::new(Self { base, reserved, there, descriptor, me, monitored, waits }))
     }
 
     fn format(&self, limit: u64) -> Result<(), Error> {
@@ -162,8 +163,8 @@ impl Segment {
 
     /// The record in `slot`.
     pub fn record(&self, slot: usize) -> Option<&Record> {
-        let offset = RECORDS_AT + (slot * size_of::<Record>()) as u64;
-        (slot < PROCESSES).then(|| self.at(offset).ok()).flatten()
+        let offset = || RECORDS_AT + (slot * size_of::<Record>()) as u64;
+        (slot < PROCESSES).then(|| self.at(offset()).ok()).flatten()
     }
 
     /// What stands at an offset.
@@ -187,20 +188,38 @@ impl Segment {
     #[inline]
     pub fn bytes(&self, offset: u64, length: u64) -> Result<NonNull<u8>, Error> {
         let end = offset.checked_add(length).ok_or(Error::Corrupt("an offset beyond all memory"))?;
+        if end > self.there.load(Ordering::Relaxed) {
+            self.look_for(end)?;
+        }
+        // SAFETY: within the reservation, and within the file, which never becomes shorter.
+        Ok(unsafe { self.base.add(offset as usize) })
+    }
+
+    /// Asks the system whether there are so many bytes by now.
+    #[cold]
+    fn look_for(&self, end: u64) -> Result<(), Error> {
         if end > self.reserved {
             return Err(Error::Memory(format!("this process could reserve only {} bytes", self.reserved)));
         }
-        if end > self.header().size.load(Ordering::Acquire) {
+        if end > self.length()? {
             return Err(Error::Corrupt("an offset behind the segment's end"));
         }
-        // SAFETY: within the reservation.
-        Ok(unsafe { self.base.add(offset as usize) })
+        Ok(())
+    }
+
+    /// How many bytes there are.
+    fn length(&self) -> Result<u64, Error> {
+        let Some(descriptor) = &self.descriptor else { return Ok(self.reserved) };
+        let length = file_size(descriptor)?;
+        self.there.store(length.min(self.reserved), Ordering::Relaxed);
+        Ok(length)
     }
 
     /// Makes the segment at least `wanted` bytes long. Only inside the arena's latch.
     pub(crate) fn grow(&self, wanted: u64) -> Result<(), Error> {
         let header = self.header();
-        let size = header.size.load(Ordering::Relaxed);
+        // With what somebody has added who died before it was told.
+        let size = self.length()?;
         let limit = header.limit.load(Ordering::Relaxed);
         let limit = if limit == 0 { u64::MAX } else { limit };
         if wanted > limit {
@@ -211,7 +230,10 @@ impl Segment {
         let Some(descriptor) = self.descriptor.as_ref().filter(|_| wanted <= self.reserved) else {
             return Err(Error::Memory(format!("only {} bytes of address space are reserved", self.reserved)));
         };
-        reserve(descriptor, size, new - size)?;
+        let new = new.max(size);
+        if wanted > size {
+            reserve(descriptor, size, new - size)?;
+        }
         step::at(Step::FileGrown);
         header.size.store(new, Ordering::Release);
         step::at(Step::SizeWritten);
@@ -231,6 +253,12 @@ impl Segment {
 pub unsafe fn adopt(descriptor: RawFd) -> OwnedFd {
     // SAFETY: by this function's own contract.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
+}
+
+fn file_size(descriptor: &OwnedFd) -> Result<u64, Error> {
+    let status = rustix::fs::fstat(descriptor);
+    let status = status.map_err(|error| Error::system("the segment's descriptor is not usable", error))?;
+    Ok(status.st_size as u64)
 }
 
 fn refusal(header: &Header, size: u64) -> Option<Error> {

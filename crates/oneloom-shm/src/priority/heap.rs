@@ -71,8 +71,13 @@ impl Heap {
     }
 
     /// How many entries it has room for.
-    pub fn capacity(&self) -> u64 {
+    fn capacity(&self) -> u64 {
         self.slots.len() as u64
+    }
+
+    /// Whether there is room for more than `count` entries.
+    pub fn has_room(&self, count: u64) -> Result<bool, Error> {
+        if count > self.capacity() { Err(CONTRADICTION) } else { Ok(count < self.capacity()) }
     }
 
     fn slot(&self, at: u64) -> Result<&Slot, Error> {
@@ -81,9 +86,7 @@ impl Heap {
 
     /// The entry of the item to be taken next, if there is any among `count`.
     pub fn first(&self, count: u64) -> Result<Option<Entry>, Error> {
-        if count > self.capacity() {
-            return Err(CONTRADICTION);
-        }
+        self.has_room(count)?;
         Ok(self.slots.first().filter(|_| count > 0).map(Slot::load))
     }
 

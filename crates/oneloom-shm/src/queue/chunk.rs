@@ -303,6 +303,10 @@ impl Chunk {
             }
             end.offset += (all.len() - records.0.len()) as u32;
         }
+        // Whoever takes many comes again until it has them.
+        if end.items <= start.items {
+            return Err(Error::Corrupt("items that were not counted"));
+        }
         buffer.extend_from_slice(&all[..(end.offset - start.offset) as usize]);
         Ok(end)
     }
