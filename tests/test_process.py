@@ -1,11 +1,13 @@
 """`oneloom.Process`: results and exceptions, deaths in words, and waiting for it in threads and coroutines."""
 
 import asyncio
+import io
 import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
 import random
+import re
 import signal
 import threading
 import time
@@ -16,7 +18,7 @@ import uvloop
 from process_targets import METHODS, PATIENCE, awaited, started
 
 import oneloom
-import oneloom._process
+import oneloom._process_end
 import oneloom.shared
 from conftest import finish, program, run_program, wait_until
 from oneloom._outcome import Outcome
@@ -187,7 +189,7 @@ def test_signals_have_names(number, words):
 
 def test_a_kill_while_memory_ran_out_says_so(monkeypatch):
     counts = iter([4, 5, 5, 5])
-    monkeypatch.setattr(oneloom._process, "out_of_memory_kills", lambda: next(counts))
+    monkeypatch.setattr(oneloom._process_end, "out_of_memory_kills", lambda: next(counts))
     with pytest.raises(oneloom.WorkerDied, match=r"by SIGKILL \(perhaps out of memory: "):
         started(targets.die, signal.SIGKILL).result()
     with pytest.raises(oneloom.WorkerDied, match="by SIGKILL without"):
@@ -409,3 +411,31 @@ def test_waiting_threads_do_not_hold_the_interpreter(gate):
     gate.set()
     waiting.join(PATIENCE)
     assert not waiting.is_alive()
+
+
+def test_the_dump_shows_who_waits_for_a_process(gate):
+    process = started(targets.wait_for, gate, name="slow")
+    waiting = oneloom.Thread(target=process.join, name="the thread")
+    waiting.start()
+
+    async def main():
+        task = asyncio.create_task(process.join_async(60), name="the task")
+        wait_until(lambda: "the thread" in dumped())
+        await asyncio.sleep(0)
+        text = dumped()
+        gate.set()
+        await task
+        return text
+
+    text = asyncio.run(main())
+    end = rf"waits for the end of process 'slow' \(pid {process.pid}\) \(for \d+.\d s"
+    assert re.search(rf"^  thread 'the thread' {end}\)$", text, re.MULTILINE)
+    assert re.search(rf"^  task 'the task' {end}, with a timeout\)$", text, re.MULTILINE)
+    waiting.join()
+    assert "slow" not in dumped()
+
+
+def dumped():
+    out = io.StringIO()
+    oneloom.dump(file=out)
+    return out.getvalue()

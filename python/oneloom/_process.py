@@ -1,8 +1,8 @@
 """`oneloom.Process`: a `multiprocessing.Process` that gives back its target's value and can be awaited.
 
 The process is started by the standard library's own means. What oneloom adds: the two calls of `_outcome` around what
-runs in it; memory in which the child leaves the outcome, and which waits for nobody: a child never blocks on its result,
-however large; and an end that is seen exactly, by any number of threads and coroutines (`_KnownEnd`).
+runs in it; memory in which the child leaves the outcome, so that it never blocks on its result, however large; and an end
+that any number of threads and coroutines wait for, in `_process_end`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import os
-import select
-import signal
 import struct
-import threading
 import weakref
-from multiprocessing import popen_fork, popen_forkserver, popen_spawn_posix, process
+from multiprocessing import process
 
 from oneloom import _remote
 from oneloom._outcome import Generic, Outcome, keeping_outcome, keeping_value, leave_traceback, out_of_traceback
-from oneloom._worker_died import WorkerDied, in_words, out_of_memory_kills
+from oneloom._process_end import STARTED_BY, KnownEnd
+from oneloom._worker_died import WorkerDied, in_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import Future
     from collections.abc import Callable, Generator, Iterable, Mapping
     from typing import Any, Literal
 
@@ -92,126 +89,6 @@ def _memory_in_child(descriptor: Any) -> _Memory:
     return _Memory(number)
 
 
-class _KnownEnd(popen_fork.Popen):
-    """A started process whose end any number of threads and coroutines may wait for.
-
-    The standard library's waits for the end of a pipe, which a grandchild may keep open, and two threads that wait at
-    once take the exit status from each other. Here everybody waits on the process itself, and one notes the status.
-    """
-
-    #: Whether somebody else has waited for the child, or SIGCHLD is ignored: then nobody knows how it ended.
-    status_is_lost = False
-    #: Whether the kernel has killed a process for lack of memory while this one ran.
-    out_of_memory = False
-
-    def __init__(self, process_obj: Any) -> None:
-        self._parent = os.getpid()
-        self._noting = threading.RLock()  # A signal handler may come while its thread holds it.
-        self._is_noting = False
-        self._out_of_memory_kills = out_of_memory_kills()
-        super().__init__(process_obj)
-
-    def poll(self, flag: int = os.WNOHANG) -> int | None:
-        """The exit code if the process has ended."""
-        return self.wait(0 if flag == os.WNOHANG else None)
-
-    def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the end in a thread, for at most `timeout` seconds; the exit code, None if it has not ended."""
-        # In a child of this process it is a stranger.
-        if self.returncode is None and os.getpid() == self._parent and self._is_over(timeout):
-            self._note_end()
-        return self.returncode
-
-    async def wait_async(self, timeout: float | None = None) -> int | None:
-        """Wait for the end in a coroutine, for at most `timeout` seconds; the exit code, None if it has not ended."""
-        if self.poll() is None:
-            try:
-                end = self._open_end()
-            except ProcessLookupError:
-                self._note_end()
-            else:
-                if await _readable(end, timeout):
-                    self._note_end()
-        return self.returncode
-
-    def _is_over(self, timeout: float | None) -> bool:
-        end = None
-        if self.method != "forkserver":
-            try:
-                end = self._open_end()
-            except ProcessLookupError:
-                return True
-            except OSError:
-                pass  # No descriptor is left: the sentinel is as good, unless a grandchild keeps it open.
-        try:
-            look = select.poll()
-            look.register(self.sentinel if end is None else end, select.POLLIN)
-            return bool(look.poll(None if timeout is None else max(timeout, 0) * 1000))
-        finally:
-            if end is not None:
-                os.close(end)
-
-    def _open_end(self) -> int:
-        """A descriptor of the caller's own that is readable once the process has ended. ProcessLookupError if it is gone."""
-        if self.method == "forkserver":
-            return os.dup(self.sentinel)  # The server tells the status there.
-        return os.pidfd_open(self.pid)
-
-    def _note_end(self) -> None:
-        with self._noting:
-            if self.returncode is not None or self._is_noting:
-                return
-            self._is_noting = True
-            try:
-                status = super().poll(0)
-                if status is None:
-                    self.returncode, self.status_is_lost = 255, True  # As the standard library has it for forkserver.
-                elif status == -signal.SIGKILL:
-                    self.out_of_memory = out_of_memory_kills() != self._out_of_memory_kills
-            finally:
-                self._is_noting = False
-
-
-class _Spawned(_KnownEnd, popen_spawn_posix.Popen):
-    pass
-
-
-class _ForkServed(_KnownEnd, popen_forkserver.Popen):
-    pass
-
-
-_STARTED_BY: dict[str, Callable[[Any], _KnownEnd]] = {"fork": _KnownEnd, "spawn": _Spawned, "forkserver": _ForkServed}
-
-
-async def _readable(descriptor: int, timeout: float | None) -> bool:
-    """Wait on the running loop until a descriptor is readable, and close it; False after `timeout` seconds."""
-    import asyncio
-
-    try:
-        loop = asyncio._get_running_loop()
-        if loop is None:
-            raise RuntimeError(
-                "no running asyncio event loop: await this from a coroutine that asyncio runs (oneloom.run(main()), "
-                "asyncio.run), or use join() or result()"
-            )
-        future: Future[bool] = loop.create_future()
-        loop.add_reader(descriptor, _settle, future, True)
-        timer = None if timeout is None else loop.call_later(max(timeout, 0), _settle, future, False)
-        try:
-            return await future
-        finally:
-            if timer is not None:
-                timer.cancel()
-            loop.remove_reader(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _settle(future: Future[bool], value: bool) -> None:
-    if not future.done():
-        future.set_result(value)
-
-
 class Process(multiprocessing.Process, Generic["_T"]):
     """A process whose result can be had, by `result()` from a thread or by `await` from a coroutine.
 
@@ -240,7 +117,7 @@ class Process(multiprocessing.Process, Generic["_T"]):
         daemon: bool | None = None,
         start_method: Literal["fork", "spawn", "forkserver"] | None = None,
     ) -> None:
-        if start_method is not None and start_method not in _STARTED_BY:
+        if start_method is not None and start_method not in STARTED_BY:
             raise ValueError(f"start_method is 'fork', 'spawn' or 'forkserver', not {start_method!r}")
         super().__init__(group, target, name, args, {} if kwargs is None else kwargs, daemon=daemon)
         self._start_method = start_method
@@ -250,13 +127,13 @@ class Process(multiprocessing.Process, Generic["_T"]):
         with out_of_traceback:
             super().start()
 
-    def _Popen(self, process_obj: Process[_T]) -> _KnownEnd:  # type: ignore[override]
+    def _Popen(self, process_obj: Process[_T]) -> KnownEnd:  # type: ignore[override]
         method = self._start_method or multiprocessing.get_start_method()
         if method != "fork" and getattr(process.current_process(), "_inheriting", False):
             raise RuntimeError(f"{self.__described()} can't be started while a child imports the main module. {_CURE}")
         self.__memory = _Memory()
         try:
-            return _STARTED_BY[method](process_obj)
+            return STARTED_BY[method](process_obj)
         except (EOFError, ConnectionError) as error:
             told = f"the fork server ended before it started {self.__described()}"
             raise RuntimeError(f"{told}; {_SAID_WHY} {_CURE}") from error
@@ -344,8 +221,8 @@ class Process(multiprocessing.Process, Generic["_T"]):
         cure = "" if started.method == "fork" else f" {_CURE}"
         return WorkerDied(f"{how} before it reached its target; {_SAID_WHY}{cure}", exitcode)
 
-    def __started(self) -> _KnownEnd:
-        started: _KnownEnd | None = self._popen  # type: ignore[attr-defined]
+    def __started(self) -> KnownEnd:
+        started: KnownEnd | None = self._popen  # type: ignore[attr-defined]
         assert started is not None, "the process was not started"
         return started
 

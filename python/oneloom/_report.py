@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Is told the text of every report besides.
 listener: Callable[[str], object] | None = None
 
+# Gives who waits for which process's end, since when, and whether with a timeout: `_process_end` has it, once that is imported.
+process_waits: Callable[[], list[tuple[_Party, str, int, bool]]] = list
+
 # How the names of files begin whose frames are left out. Our own say nothing about the program; those of threading,
 # multiprocessing and runpy are the same under every one.
 uninteresting: tuple[str, ...] = (
@@ -225,13 +228,16 @@ def dump(file: IO[str] | None = None) -> None:
     file = sys.stderr if file is None else file
     if file is None:
         return
-    waits = _native._waits()
+    waits = [(_lines_of(wait), wait[6], wait[7]) for wait in _native._waits()]
+    waits += [
+        ([f"  {name_of(who)} waits for the end of {process}", *_lines_of_places(who)], since, is_timed)
+        for who, process, since, is_timed in process_waits()
+    ]
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     lines = [f"oneloom: {len(waits)} wait in process {os.getpid()}" if waits else f"oneloom: nobody waits in process {os.getpid()}"]
-    for wait in waits:
-        head, *places = _lines_of(wait)
-        seconds = max(0, now - wait[6]) / 1e9
-        limit = ", with a timeout" if wait[7] else ""
+    for (head, *places), since, is_timed in waits:
+        seconds = max(0, now - since) / 1e9
+        limit = ", with a timeout" if is_timed else ""
         lines += [f"{head} (for {seconds:.1f} s{limit})", *places]
     print("\n".join(lines), file=file, flush=True)
 
