@@ -198,12 +198,17 @@ impl Scene {
         match random.below(38) {
             0 => drop(queue.try_put(&bytes, 1)),
             1 => self.keep(queue.try_get(&mut buffer).ok().flatten().and_then(Result::ok)),
-            2 => attempt(queue::PutCall::new(queue, bytes, 1)),
+            2 => drop(
+                Item::copy_of(self.segment, &bytes, 1).map(|item| attempt(queue::PutCall::new(queue, item))),
+            ),
             3 => self.keep(finish(GetCall { queue, buffer }).and_then(Result::ok)),
-            4 => attempt(queue::PutCall::many(queue, (0..5).map(|_| (&bytes, 1)).collect())),
+            4 => {
+                let items = (0..5).filter_map(|_| Item::copy_of(self.segment, &bytes, 1).ok());
+                attempt(queue::PutCall::many(queue, items.collect()));
+            }
             5 => {
-                let got = finish(GetManyCall { queue, most: random.below(9) + 1 });
-                for part in got.iter().flatten().flat_map(|batch| batch.parts()) {
+                let mut got = finish(GetManyCall { queue, most: random.below(9) + 1 });
+                for part in got.iter_mut().flatten().flat_map(|batch| batch.parts()) {
                     match part {
                         Part::Small { bytes, .. } => read(bytes),
                         Part::Large(payload) => drop(payload.bytes().map(read)),
