@@ -1,8 +1,10 @@
 """Buffers go through a shared queue without a copy: what arrives, that its memory stays, and that none is lost."""
 
+import asyncio
 import os
 import pickle
 from dataclasses import dataclass
+from queue import Full
 
 import children
 import numpy as np
@@ -11,7 +13,7 @@ from shared_memory import is_shared, segment_size
 from test_shared_travel import METHODS, PATIENCE, ended, started
 
 from conftest import STRESS
-from oneloom.shared import Queue
+from oneloom.shared import PriorityQueue, Queue
 
 LARGE = 300_000
 
@@ -144,6 +146,59 @@ def test_what_was_received_can_be_put_again():
         second.put(first.get())
         first.put(second.get())
     assert np.array_equal(first.get(), array)
+
+
+def test_many_at_once_and_by_priority():
+    queue, urgent = Queue(), PriorityQueue()
+    arrays = [np.full(length, length) for length in (3, LARGE, 700, 2 * LARGE)]
+    queue.put_many(arrays)
+    many = queue.get_many()
+    for array in many:
+        urgent.put(array, -len(array))
+    got = [urgent.get() for _ in arrays]
+    assert all(np.array_equal(*pair) for pair in zip(many, arrays, strict=True))
+    assert [len(array) for array in got] == sorted(map(len, arrays), reverse=True)
+    assert all(is_shared(array) == (len(array) >= LARGE) and not array.flags.writeable for array in got + many)
+
+
+def test_coroutines_pass_arrays_on():
+    async def main():
+        requests, answers = Queue(2), Queue(2)
+        child = started("fork", children.echo_in_a_coroutine, requests, answers)
+
+        async def ask():
+            for number in range(20):
+                await requests.put_async(np.full(LARGE, number))
+            requests.shutdown()
+
+        asking = asyncio.create_task(ask())
+        for number in range(20):
+            array = await answers.get_async(timeout=PATIENCE)
+            assert is_shared(array) and (array == number).all()
+        await asking
+        ended(child)
+
+    asyncio.run(main())
+
+
+def test_a_put_that_gives_up_leaves_no_memory_behind():
+    queue = Queue(1)
+    array = np.arange(LARGE)
+    queue.put(array)
+
+    def once():
+        with pytest.raises(Full):
+            queue.put(array, timeout=0.001)
+        with pytest.raises(Full):
+            asyncio.run(queue.put_async(array, timeout=0.001))
+        with pytest.raises(Full):
+            queue.put_many([array], timeout=0.001)
+
+    once()
+    size = segment_size()
+    for _ in range(20):
+        once()
+    assert segment_size() == size and np.array_equal(queue.get(), array)
 
 
 def test_a_part_keeps_its_item_alive():
