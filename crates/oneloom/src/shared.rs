@@ -6,6 +6,13 @@
 //! of these types is a handle: clone it for another thread, pass it to a child as an argument, send it through a
 //! queue. Serialized it is some bytes, which another family refuses.
 //!
+//! | | |
+//! |---|---|
+//! | [`Mutex`], [`ReentrantMutex`] | one holder at a time; they hold no data |
+//! | [`Semaphore`] | permits to share |
+//! | [`Event`] | a flag to wait for |
+//! | [`Queue<T>`], [`ByteQueue`], [`PriorityQueue<T>`] | many producers, many consumers; bounds, `join`, `shutdown` |
+//!
 //! Any process of the family may be killed at any instant. Nobody else waits for ever then: a [`Mutex`] goes to the next
 //! who wants it, who gets it as the error [`LockError::OwnerDied`]; a [`Queue`] loses no item but the one that the
 //! killed process had just taken.
@@ -19,14 +26,20 @@
 //! These are the faces; the memory, and how it survives a death, is the crate `oneloom-shm`.
 
 mod event;
+mod lock;
 mod mutex;
 mod object;
 mod queue;
+mod reentrant;
+mod semaphore;
 
 pub use event::Event;
-pub use mutex::{AsyncMutexGuard, LockError, Mutex, MutexGuard};
+pub use lock::LockError;
+pub use mutex::{AsyncMutexGuard, Mutex, MutexGuard};
 pub use oneloom_shm::error::Error;
 pub use queue::{
     Bounds, ByPriority, ByteQueue, Bytes, Encoding, Fifo, GetError, Iter, Order, PriorityQueue, PutError,
     Queue, QueueOf, Serde,
 };
+pub use reentrant::{AsyncReentrantMutexGuard, ReentrantMutex, ReentrantMutexGuard};
+pub use semaphore::{Permit, ReleaseError, Semaphore};

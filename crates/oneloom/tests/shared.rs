@@ -6,7 +6,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use oneloom::shared::{Bounds, ByteQueue, Error, Event, GetError, Mutex, PriorityQueue, PutError, Queue};
+use oneloom::shared::{
+    Bounds, ByteQueue, Error, Event, GetError, Mutex, PriorityQueue, PutError, Queue, ReentrantMutex,
+    ReleaseError, Semaphore,
+};
 use serde::{Deserialize, Serialize};
 
 #[test]
@@ -38,6 +41,64 @@ fn a_mutex_excludes_threads_and_tasks() {
     });
     assert_eq!(sum.load(Ordering::Relaxed), 2000);
     assert!(!mutex.is_locked());
+}
+
+#[test]
+fn a_reentrant_mutex_is_taken_again_by_its_thread_alone() {
+    let mutex = ReentrantMutex::with_name("ledger").expect("a lock");
+    let outer = mutex.lock().expect("a lock");
+    let inner = mutex.try_lock().expect("sound memory").expect("its own lock");
+    assert_eq!(mutex.depth(), 2);
+    let elsewhere = || {
+        thread::scope(|scope| {
+            scope.spawn(|| mutex.try_lock().expect("sound memory").is_some()).join().expect("a thread")
+        })
+    };
+    assert!(!elsewhere());
+    drop(outer);
+    assert!(!elsewhere() && mutex.is_locked());
+    drop(inner);
+    assert!(elsewhere() && !mutex.is_locked());
+}
+
+#[test]
+fn tasks_exclude_each_other_from_a_reentrant_mutex() {
+    let mutex = ReentrantMutex::new().expect("a lock");
+    let mut context = Context::from_waker(Waker::noop());
+    let first = pollster::block_on(mutex.lock_async()).expect("a lock");
+    let mut second = Box::pin(mutex.lock_async());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    assert!(mutex.try_lock().expect("sound memory").is_none(), "a thread is another one, too");
+    drop(first);
+    let Poll::Ready(Ok(guard)) = second.as_mut().poll(&mut context) else { panic!("it is free") };
+    assert_eq!(mutex.depth(), 1);
+    drop(guard);
+    assert!(!mutex.is_locked());
+}
+
+#[test]
+fn permits_are_taken_and_come_back() {
+    let semaphore = Semaphore::with_name("downloads", 2, true).expect("a semaphore");
+    let one = semaphore.acquire().expect("a permit");
+    let other = pollster::block_on(semaphore.acquire_async()).expect("a permit");
+    assert!(semaphore.try_acquire().expect("sound memory").is_none());
+    assert!(semaphore.acquire_timeout(Duration::from_millis(1)).expect("sound memory").is_none());
+    assert_eq!(format!("{semaphore:?}"), r#"Semaphore { name: "downloads", available: 0, bound: 2 }"#);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| semaphore.acquire().map(drop).is_ok());
+        drop(one);
+        assert!(waiter.join().expect("a waiter"));
+    });
+    drop(other);
+    assert_eq!((semaphore.available(), semaphore.bound()), (2, Some(2)));
+    assert_eq!(semaphore.release(1), Err(ReleaseError::TooMany { bound: 2 }));
+    let news = Semaphore::new(0).expect("a semaphore");
+    assert_eq!(news.try_consume(), Ok(false));
+    news.release(3).expect("sound memory");
+    news.consume().expect("sound memory");
+    pollster::block_on(news.consume_async()).expect("sound memory");
+    assert_eq!(news.consume_timeout(Duration::from_millis(1)), Ok(true));
+    assert_eq!(news.available(), 0);
 }
 
 #[test]

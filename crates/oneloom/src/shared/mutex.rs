@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use oneloom_shm::mutex::{Content, Holder, LockCall, Mutex as Raw, Taken};
-use oneloom_wait::owner::{self, Owner};
+use oneloom_wait::owner::Owner;
 
 use super::Error;
+use super::lock::{LockError, guard, here, show_holder, told};
 use super::object::{Held, face, raw, wait, wait_async, wait_for_ever};
 
 raw!(Raw, Content, named);
@@ -87,13 +88,13 @@ impl Mutex {
     /// ```
     #[track_caller]
     pub fn lock(&self) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
-        let holder = here();
+        let holder = alone(here());
         let taken = if self.held.raw().try_lock(holder)? {
             Taken::Clean
         } else {
             wait_for_ever(&mut LockCall { mutex: self.held.raw(), holder })?
         };
-        told(taken, MutexGuard::new(self, holder))
+        told(taken, MutexGuard::new(self, holder.name))
     }
 
     /// Takes the lock if it is free now, or its owner has died; `None` if not. Never waits.
@@ -130,9 +131,9 @@ impl Mutex {
         &self,
         timeout: Duration,
     ) -> Result<Option<MutexGuard<'_>>, LockError<MutexGuard<'_>>> {
-        let holder = here();
+        let holder = alone(here());
         match wait(&mut LockCall { mutex: self.held.raw(), holder }, Some(timeout))? {
-            Some(taken) => told(taken, MutexGuard::new(self, holder)).map(Some),
+            Some(taken) => told(taken, MutexGuard::new(self, holder.name)).map(Some),
             None => Ok(None),
         }
     }
@@ -152,9 +153,10 @@ impl Mutex {
     /// # });
     /// ```
     pub async fn lock_async(&self) -> Result<AsyncMutexGuard<'_>, LockError<AsyncMutexGuard<'_>>> {
-        let holder = Holder { name: Owner::NOBODY.to_bits(), scoped: true };
+        // Who awaits is not known, and nobody needs it: the guard alone releases.
+        let holder = alone(Owner::NOBODY.to_bits());
         let taken = wait_async(LockCall { mutex: self.held.raw().clone(), holder }).await?;
-        told(taken, AsyncMutexGuard { mutex: self, holder })
+        told(taken, AsyncMutexGuard { mutex: self, name: holder.name })
     }
 
     /// Whether somebody holds the lock now; by the time one looks at the answer, it may be wrong.
@@ -162,89 +164,26 @@ impl Mutex {
         self.held.raw().is_locked()
     }
 
-    /// Gives back what `holder` holds. What fails is what nobody could be told: shared memory itself, or a guard that
+    /// Gives back what `name` holds. What fails is what nobody could be told: shared memory itself, or a guard that
     /// came into this process by a fork, and never was this process's.
-    fn unlock(&self, holder: Holder) {
-        let _ = self.held.raw().unlock(|| holder.name);
+    fn unlock(&self, name: u64) {
+        let _ = self.held.raw().unlock(|| name);
     }
 }
 
-/// The calling thread, as one who alone may release.
-fn here() -> Holder {
-    Holder { name: owner::current().to_bits(), scoped: true }
-}
-
-fn told<G>(taken: Taken, guard: G) -> Result<G, LockError<G>> {
-    match taken {
-        Taken::Clean => Ok(guard),
-        Taken::Recovered => Err(LockError::OwnerDied(guard)),
-    }
+/// One who alone may release.
+fn alone(name: u64) -> Holder {
+    Holder { name, scoped: true }
 }
 
 /// Shows which process holds it.
 impl fmt::Debug for Mutex {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let holder = self.held.raw().owner().map(|(pid, _)| pid);
         let mut fields = self.held.debug(formatter, "Mutex");
-        match holder {
-            None => fields.field("locked", &false),
-            Some(0) => fields.field("locked", &true).field("holder", &format_args!("a process that died")),
-            Some(pid) => fields.field("locked", &true).field("holder", &format_args!("process {pid}")),
-        };
+        show_holder(&mut fields, self.held.raw().owner());
         fields.finish()
     }
 }
-
-/// Why a lock was not taken in peace.
-pub enum LockError<G> {
-    /// It *was* taken, from a process that died while it held the lock: what it protects may be half-changed.
-    OwnerDied(G),
-    /// Shared memory failed; the lock was not taken.
-    Failed(Error),
-}
-
-impl<G> LockError<G> {
-    /// The guard, for whom it is no matter that the owner died.
-    ///
-    /// # Errors
-    /// If shared memory failed.
-    pub fn into_guard(self) -> Result<G, Error> {
-        match self {
-            Self::OwnerDied(guard) => Ok(guard),
-            Self::Failed(error) => Err(error),
-        }
-    }
-}
-
-impl<G> From<Error> for LockError<G> {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Without the guard.
-impl<G> fmt::Debug for LockError<G> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OwnerDied(_) => formatter.write_str("OwnerDied(..)"),
-            Self::Failed(error) => formatter.debug_tuple("Failed").field(error).finish(),
-        }
-    }
-}
-
-impl<G> fmt::Display for LockError<G> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OwnerDied(_) => formatter.write_str(
-                "the process that held the shared lock has died: what it protects may be half-changed; set it right, \
-                 and go on with the guard that is in this error",
-            ),
-            Self::Failed(error) => error.fmt(formatter),
-        }
-    }
-}
-
-impl<G> std::error::Error for LockError<G> {}
 
 /// That a thread holds a [`Mutex`]; dropped, on that same thread, it releases it.
 ///
@@ -257,14 +196,14 @@ impl<G> std::error::Error for LockError<G> {}
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct MutexGuard<'a> {
     mutex: &'a Mutex,
-    holder: Holder,
+    name: u64,
     /// It stays on its thread.
     here: PhantomData<*const ()>,
 }
 
 impl<'a> MutexGuard<'a> {
-    fn new(mutex: &'a Mutex, holder: Holder) -> Self {
-        Self { mutex, holder, here: PhantomData }
+    fn new(mutex: &'a Mutex, name: u64) -> Self {
+        Self { mutex, name, here: PhantomData }
     }
 }
 
@@ -272,34 +211,7 @@ impl<'a> MutexGuard<'a> {
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct AsyncMutexGuard<'a> {
     mutex: &'a Mutex,
-    holder: Holder,
-}
-
-macro_rules! guard {
-    ($guard:ident) => {
-        impl $guard<'_> {
-            /// Whether the lock was taken over from a process that died.
-            pub fn recovered(&self) -> bool {
-                self.mutex.held.raw().is_recovered()
-            }
-        }
-
-        impl Drop for $guard<'_> {
-            fn drop(&mut self) {
-                self.mutex.unlock(self.holder);
-            }
-        }
-
-        impl fmt::Debug for $guard<'_> {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter
-                    .debug_struct(stringify!($guard))
-                    .field("mutex", self.mutex)
-                    .field("recovered", &self.recovered())
-                    .finish()
-            }
-        }
-    };
+    name: u64,
 }
 
 guard!(MutexGuard);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use oneloom::process::{Functions, Process};
-use oneloom::shared::{ByteQueue, Error, Event, GetError, LockError, Mutex, PutError, Queue};
+use oneloom::shared::{
+    ByteQueue, Error, Event, GetError, LockError, Mutex, PutError, Queue, ReentrantMutex, Semaphore,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{PATIENCE, eventually, tests};
@@ -13,6 +15,8 @@ tests![
     a_mutex_whose_owner_was_killed_comes_as_an_error_with_the_guard,
     a_mutex_whose_owner_was_killed_comes_to_a_task,
     a_mutex_whose_owner_was_killed_comes_to_who_only_tries,
+    a_reentrant_mutex_whose_owner_was_killed_comes_as_an_error_with_the_guard,
+    a_permit_whose_owner_was_killed_comes_as_an_error_with_it,
     a_deadlock_of_two_processes_panics_in_one_and_names_both,
     an_event_is_set_by_a_child,
     a_child_s_event_reaches_a_task,
@@ -30,6 +34,8 @@ tests![
 pub fn register(functions: &mut Functions) {
     functions.add(count);
     functions.add(hold);
+    functions.add(hold_twice);
+    functions.add(keep);
     functions.add(cross);
     functions.add(raise);
     functions.add(produce);
@@ -55,6 +61,25 @@ fn count((mutex, path): (Mutex, String)) {
 
 fn hold((mutex, held): (Mutex, Event)) {
     let _guard = mutex.lock().expect("a free lock");
+    held.set().expect("sound memory");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn hold_twice((mutex, held): (ReentrantMutex, Event)) {
+    let _outer = mutex.lock().expect("a free lock");
+    let _inner = mutex.lock().expect("its own lock");
+    held.set().expect("sound memory");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Keeps one permit, and consumes another.
+fn keep((semaphore, held): (Semaphore, Event)) {
+    let _permit = semaphore.acquire().expect("a permit");
+    semaphore.consume().expect("a permit");
     held.set().expect("sound memory");
     loop {
         std::thread::park();
@@ -217,6 +242,37 @@ fn a_mutex_whose_owner_was_killed_comes_to_who_only_tries() {
     child.join().expect_err("a killed child");
     assert!(matches!(mutex.try_lock(), Err(LockError::OwnerDied(_))));
     assert!(mutex.try_lock().expect("a free lock").is_some());
+}
+
+fn a_reentrant_mutex_whose_owner_was_killed_comes_as_an_error_with_the_guard() {
+    let (mutex, held) = (ReentrantMutex::new().expect("a lock"), Event::new().expect("an event"));
+    let child = Process::spawn(hold_twice, (mutex.clone(), held.clone())).expect("a process");
+    assert_eq!(held.wait_timeout(PATIENCE), Ok(true));
+    assert_eq!(mutex.depth(), 2);
+    assert!(mutex.try_lock().expect("sound memory").is_none());
+    child.kill().expect("a living child");
+    let Err(LockError::OwnerDied(guard)) = mutex.lock() else { panic!("its owner was killed") };
+    assert!(guard.recovered() && mutex.depth() == 1);
+    let again = mutex.lock().expect("its own lock");
+    drop((guard, again));
+    assert!(!mutex.lock().expect("a free lock").recovered());
+}
+
+fn a_permit_whose_owner_was_killed_comes_as_an_error_with_it() {
+    let (semaphore, held) = (Semaphore::bounded(2).expect("a semaphore"), Event::new().expect("an event"));
+    let child = Process::spawn(keep, (semaphore.clone(), held.clone())).expect("a process");
+    assert_eq!(held.wait_timeout(PATIENCE), Ok(true));
+    assert!(semaphore.try_acquire().expect("sound memory").is_none());
+    child.kill().expect("a living child");
+    let permit = match semaphore.acquire() {
+        Err(LockError::OwnerDied(permit)) => permit,
+        other => panic!("its owner was killed: {other:?}"),
+    };
+    assert!(semaphore.try_acquire().expect("sound memory").is_none(), "what was consumed is gone");
+    drop(permit);
+    assert_eq!(semaphore.available(), 1);
+    drop(semaphore.acquire().expect("what was told once is not told again"));
+    semaphore.release(1).expect("what was consumed may come back");
 }
 
 fn a_deadlock_of_two_processes_panics_in_one_and_names_both() {
