@@ -173,7 +173,7 @@ class History:
     stands_still: bool = False
 
 
-def run(program, patience=6.0):
+def run(program, patience=30.0):
     """Runs a program in children of this process; they are gone afterwards."""
     threads = len(program.processes[0])
     notes = Notes(len(program.processes) * threads)
@@ -210,7 +210,7 @@ def run(program, patience=6.0):
         seen = [len(notes.read(actor)) for actor in process_of]
         if seen != counts:
             counts, moved = seen, now
-        elif now - moved > patience or now - moved > 1.5 and not certain(history, notes):
+        elif now - moved > patience or now - moved > 1.5 and only_suspected(history, notes):
             history.stands_still = True
             break
         time.sleep(0.0003)
@@ -221,11 +221,12 @@ def run(program, patience=6.0):
     return history
 
 
-def certain(history, notes):
-    """Whether somebody stands in a circle that is to be answered."""
+def only_suspected(history, notes):
+    """Whether somebody stands in a circle, but nobody in one that is to be answered."""
     history.notes = {actor: notes.read(actor) for actor in history.process}
     state = state_at(history, time.monotonic_ns())
-    return any(found and found[1] for found in (circle(state, actor) for actor in state.waits))
+    circles = [found for actor in state.waits if (found := circle(state, actor))]
+    return bool(circles) and not any(by_with for _, by_with in circles)
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Deadlocks across processes: one of them is told who waits for what and where, and nobody is told without a reason."""
 
 import asyncio
+import contextlib
 import io
 import os
 import re
@@ -137,6 +138,32 @@ def test_the_policy_says_what_happens(pair, policy):
     reports = [str(warning.message) for warning in told if warning.category is oneloom.DeadlockWarning]
     assert len(reports) == (policy == "warn")
     assert all(report.startswith("deadlock: these wait for each other") for report in reports)
+
+
+def test_locks_of_one_process_are_part_of_its_circles(pair):
+    own = oneloom.Lock(name="own")
+
+    def hold_own():
+        with own, contextlib.suppress(oneloom.DeadlockError), pair.theirs:
+            pass
+
+    with pair.ours:
+        child = pair.child()
+        # A daemon's wait might end with its process.
+        thread = threading.Thread(target=hold_own)
+        thread.start()
+        wait_until(lambda: "waits for shared Lock 'theirs'" in dump())
+        try:
+            with own:
+                told = ""
+        except oneloom.DeadlockError as error:
+            told = str(error)
+    thread.join(PATIENCE)
+    [told_there] = pair.crowd.ended().values()
+    # As a rule the one that closes the circle is told; the child, if it is so slow that it closes it.
+    assert bool(told) != bool(told_there) or not told_there
+    if told:
+        assert "waits for Lock 'own', held by thread" in told and f"of process {child.pid}" in told
 
 
 def test_tasks_that_await_are_only_suspected(pair):

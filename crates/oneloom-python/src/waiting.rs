@@ -136,8 +136,14 @@ where
         self.future.has_failed()
     }
 
-    fn examine(&mut self, _python: Python<'_>) -> Option<Deadlock> {
-        self.future.examine()
+    fn examine(&mut self, python: Python<'_>) -> Option<Deadlock> {
+        // Who decides about cycles of several processes may have to be waited for.
+        let future = &mut self.future;
+        python.detach(move || {
+            // The whole of it: a future may go to another thread, but not be shared.
+            let future = future;
+            future.examine()
+        })
     }
 
     fn may_deadlock(&self) -> bool {

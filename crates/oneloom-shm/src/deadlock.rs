@@ -4,7 +4,8 @@
 //! it must wait, and walks: what I wait for → who holds it → what that one waits for → … The last to show its wait sees
 //! all the others; whoever is woken hides its wait before it tries, and walks again after it has shown it again. In its
 //! own process the walk follows the graph of `oneloom_wait`, so that locks of this process and threads that are joined are
-//! part of it; of another process it sees waits for shared objects only, and ends where there is none.
+//! part of it; of another process it sees waits for shared objects only, and ends where there is none. Whoever waits for
+//! something of one process alone walks here, too, where its way leads to another process.
 //!
 //! # Why a cycle that is believed is one
 //!
@@ -33,6 +34,7 @@ use oneloom_wait::wait::Environment;
 use oneloom_wait::waiter::Waiter;
 
 use crate::arena::{Block, HEADER, Kind, Reference};
+use crate::family;
 use crate::member::Tag;
 use crate::mutex;
 use crate::segment::Segment;
@@ -114,6 +116,7 @@ impl Sleeper {
         timed: bool,
         environment: &mut impl Environment,
     ) -> Self {
+        graph::look_beyond(beyond);
         let (thread, since) = (owner::current(), clock::now());
         let mut flags = environment.flags() | flag::SHARED | if timed { flag::TIMED } else { 0 };
         let mut record = || {
@@ -155,8 +158,8 @@ impl Sleeper {
         if !self.curious.take() || self.flags & flag::TIMED != 0 {
             return None;
         }
-        let found = graph::examine(self.thread);
-        let found = found.or_else(|| examine(segment, me, self.thread, self.record.as_ref()?))?;
+        let found = graph::examine_here(self.thread);
+        let found = found.or_else(|| examine(segment, me, self.thread, self.record.as_ref()))?;
         let suspected = found.certainty != Certainty::Certain;
         if suspected && (self.told.get() || !self.suspicious) {
             return None;
@@ -239,9 +242,9 @@ impl Task {
 
     /// Whether this wait, which is shown, looks as if it could never end.
     pub(crate) fn examine(&self, segment: &'static Segment) -> Option<Deadlock> {
-        let found = graph::examine(self.task);
+        let found = graph::examine_here(self.task);
         graph::pardon(self.task);
-        found.or_else(|| examine(segment, segment.me().ok()?, self.task, self.record.as_ref()?))
+        found.or_else(|| examine(segment, segment.me().ok()?, self.task, self.record.as_ref()))
     }
 }
 
@@ -252,9 +255,15 @@ enum Party {
     There(Tag, u32),
 }
 
-/// Looks for a cycle through `owner`, whose wait is shown. A certain one condemns it: until it hides its wait or is
-/// pardoned, nobody else finds the same cycle.
-fn examine(segment: &'static Segment, me: Tag, owner: Owner, record: &Record) -> Option<Deadlock> {
+/// For the graph of this process: the way from somebody who waits for something of this process alone leads to others.
+fn beyond(owner: Owner, hold: HoldElsewhere) -> Option<Deadlock> {
+    let segment = family::of(hold.family)?;
+    examine(segment, segment.me().ok()?, owner, None)
+}
+
+/// Looks for a cycle through `owner`, whose wait is shown: to other processes, too, if there is a `record`. A certain one
+/// condemns it: until it hides its wait or is pardoned, nobody else finds the same cycle.
+fn examine(segment: &'static Segment, me: Tag, owner: Owner, record: Option<&Record>) -> Option<Deadlock> {
     if !owner.is_somebody() {
         return None;
     }
@@ -266,7 +275,7 @@ fn examine(segment: &'static Segment, me: Tag, owner: Owner, record: &Record) ->
         let found = walk(segment, me, owner).filter(|second| *second == first)?;
         if found.0.certainty == Certainty::Certain {
             graph::condemn_oneself(owner);
-            record.hide();
+            record.into_iter().for_each(Record::hide);
         }
         step::at(step::Step::VerdictReached);
         found

@@ -14,6 +14,7 @@
 //! exactly one becomes the victim.
 
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 use crate::atomic::{Ordering, fence};
 use crate::clock;
@@ -318,27 +319,36 @@ fn blocked_for_good(registry: &Registry, owner: Owner) -> Option<Step> {
     wait_with(registry, owner, |_| None).filter(|step| step.flags & (flag::TIMED | flag::AWAITS) == 0)
 }
 
-/// Whether the way from `start` comes to an end that [`walk`] would return. Every wait without a deadline asks,
-/// and nearly always the answer is no: this allocates nothing.
-fn leads_back(registry: &Registry, start: Owner) -> bool {
+/// Where the way from somebody comes to an end.
+enum End {
+    /// Where [`walk`] would return something.
+    Back,
+    /// With somebody in another process.
+    Elsewhere(HoldElsewhere),
+    Open,
+}
+
+/// Every wait without a deadline asks, and nearly always the answer is `Open`: this allocates nothing.
+fn end_of_way(registry: &Registry, start: Owner) -> End {
     // A cycle further on is noticed when the way comes by the mark again, which moves ever more rarely.
     let (mut owner, mut mark) = (start, start);
     let (mut passed, mut patience) = (0_u32, 1);
     loop {
-        let Some(step) = step_with(registry, owner, |_| None) else { return false };
+        let Some(step) = step_with(registry, owner, |_| None) else { return End::Open };
+        if step.flags & flag::TIMED != 0 {
+            return End::Open;
+        }
         let next = match step.edge {
             Edge::HeldBy { holder, .. } => holder,
             Edge::RunsOn(thread) => thread,
-            Edge::HeldElsewhere(_) | Edge::Unheld => return false,
+            Edge::HeldElsewhere(hold) => return End::Elsewhere(hold),
+            Edge::Unheld => return End::Open,
         };
-        if step.flags & flag::TIMED != 0 {
-            return false;
-        }
         if next == start || registry.standing(next) == Standing::Ended {
-            return next == start || owner == start;
+            return if next == start || owner == start { End::Back } else { End::Open };
         }
         if next == mark {
-            return false;
+            return End::Open;
         }
         passed += 1;
         if passed == patience {
@@ -346,6 +356,16 @@ fn leads_back(registry: &Registry, start: Owner) -> bool {
         }
         owner = next;
     }
+}
+
+/// Follows the ways that lead out of this process.
+pub type Beyond = fn(Owner, HoldElsewhere) -> Option<Deadlock>;
+static BEYOND: OnceLock<Beyond> = OnceLock::new();
+
+/// From now on, waits of this process have `beyond` look where a way leads to another process. The first one stays.
+pub fn look_beyond(beyond: Beyond) {
+    // Not waited for, should another thread be setting it: the same is set there.
+    let _ = BEYOND.set(beyond);
 }
 
 /// What keeps `owner` of this process from going on, as [`wait_of`] or because its event loop's thread is blocked.
@@ -414,16 +434,27 @@ impl AfterFork for Verdict {
     fn after_fork(&mut self, _torn: bool) {}
 }
 
-/// Looks for a cycle through `owner`, which has published its wait. A certain one condemns `owner`: until it
-/// withdraws or [`pardon`]s itself, nobody else finds the same cycle.
-pub fn examine(owner: Owner) -> Option<Deadlock> {
+/// Looks for a cycle through `owner`, which has published its wait, here and [beyond](look_beyond). A certain one
+/// condemns `owner`: until it withdraws or [`pardon`]s itself, nobody else finds the same cycle.
+pub(crate) fn examine(owner: Owner) -> Option<Deadlock> {
+    examine_ways(owner, |hold| BEYOND.get().and_then(|beyond| beyond(owner, hold)))
+}
+
+/// The same for cycles within this process alone.
+pub fn examine_here(owner: Owner) -> Option<Deadlock> {
+    examine_ways(owner, |_| None)
+}
+
+fn examine_ways(owner: Owner, beyond: impl FnOnce(HoldElsewhere) -> Option<Deadlock>) -> Option<Deadlock> {
     if !owner.is_somebody() {
         return None;
     }
     owner::confirm_after_fork();
     let registry = registry();
-    if !leads_back(registry, owner) {
-        return None;
+    match end_of_way(registry, owner) {
+        End::Back => {}
+        End::Elsewhere(hold) => return beyond(hold),
+        End::Open => return None,
     }
     let first = walk(registry, owner)?;
     let _verdict = registry.verdict.enter();
@@ -432,7 +463,7 @@ pub fn examine(owner: Owner) -> Option<Deadlock> {
         return None;
     }
     if second.certainty == Certainty::Certain {
-        registry.frame(owner)?.enter().condemned = true;
+        condemn_oneself(owner);
     }
     Some(second)
 }
