@@ -122,7 +122,7 @@ pub const MUTANTS: &[Mutant] = &[
     without(
         "whoever finds a cycle does not say so to the others",
         GRAPH,
-        "registry.frame(owner)?.enter().condemned = true;",
+        "condemn_oneself(owner);",
         ("loom_deadlock", "of_two_that_close_a_cycle_at_once_exactly_one_is_told"),
     ),
     with(
