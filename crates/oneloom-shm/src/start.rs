@@ -53,11 +53,17 @@ pub fn given() -> Option<[OwnedFd; 2]> {
     }
     let mut number = || arguments.next()?.to_str()?.parse::<RawFd>().ok().filter(|number| *number > 2);
     let numbers = [number()?, number()?];
+    // What this process starts in turn is to get what it is given, no more.
+    // SAFETY: they are borrowed for the call alone, which says so if they are not open.
+    let keep = |number: &RawFd| unsafe { fcntl_setfd(BorrowedFd::borrow_raw(*number), FdFlags::CLOEXEC) };
+    if numbers[0] == numbers[1] || !numbers.iter().all(|number| keep(number).is_ok()) {
+        return None;
+    }
     let mut given = None;
     TAKEN.call_once(|| {
-        // SAFETY: whoever started this process says that they are open and for this function, which takes them once.
+        // SAFETY: they are open, and whoever started this process says that they are for this function, which takes
+        // them once.
         given = Some(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
     });
-    // What this process starts in turn is to get what it is given, no more.
-    given.filter(|given| given.iter().all(|descriptor| fcntl_setfd(descriptor, FdFlags::CLOEXEC).is_ok()))
+    given
 }

@@ -103,9 +103,12 @@ fn run(letter: &Letter, segment: OwnedFd) -> ! {
         .file_name()
         .and_then(|name| std::ffi::CString::new(name.as_encoded_bytes()).ok())
         .map(|name| rustix::thread::set_name(&name));
+    let asked = letter.take().unwrap_or_else(|error| {
+        eprintln!("oneloom: {program:?} was not started by Process::spawn: {error}");
+        exit(2)
+    });
     let ended = catch_unwind(AssertUnwindSafe(|| {
         family::join(segment).map_err(|error| error.to_string())?;
-        let asked = letter.take().map_err(|error| error.to_string())?;
         let (name, argument) =
             postcard::take_from_bytes::<&str>(&asked).map_err(|error| error.to_string())?;
         let (_, call) = FUNCTIONS

@@ -21,7 +21,8 @@ use serde::Serialize;
 use super::Outcome;
 use super::error::{JoinError, SpawnError};
 
-const ASKED: u64 = 1;
+/// Unlike what any other file begins with: nothing else is written to.
+const ASKED: u64 = u64::from_ne_bytes(*b"oneloom?");
 const TAKEN: u64 = 2;
 const RETURNED: u64 = 3;
 const PANICKED: u64 = 4;
@@ -69,7 +70,7 @@ impl Letter {
     pub fn take(&self) -> io::Result<Vec<u8>> {
         let (state, asked) = self.read()?;
         if state != ASKED {
-            return Err(io::Error::other("it was started with something else than oneloom's"));
+            return Err(io::Error::other("its descriptors are no process's"));
         }
         self.write(TAKEN, &[])?;
         Ok(asked)

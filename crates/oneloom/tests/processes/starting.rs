@@ -6,6 +6,8 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use oneloom::process::{Functions, JoinError, Process, SpawnError};
+use oneloom::shared::Queue;
+use oneloom_shm::{arena, family};
 
 use crate::support::{descriptors, eventually, tests};
 
@@ -27,6 +29,8 @@ tests![
     a_child_blocks_no_signals_and_has_only_the_descriptors_it_needs,
     nothing_is_left_behind_by_children_that_ended,
     a_dropped_child_goes_on_and_leaves_no_zombie,
+    what_was_private_is_so_after_a_start,
+    a_foreign_file_in_the_place_of_a_process_s_is_left_alone,
 ];
 
 /// Set in the environment, these make this program's `main` do something else.
@@ -256,6 +260,29 @@ fn a_dropped_child_goes_on_and_leaves_no_zombie() {
     eventually("the child has done its work", || place.exists());
     std::fs::remove_file(&place).expect("its file");
     eventually("no child is left", || children().is_empty());
+}
+
+fn what_was_private_is_so_after_a_start() {
+    let used = || arena::usage(family::home().expect("a family")).1;
+    let before = used();
+    let queue = Queue::<u64>::new().expect("a queue");
+    assert!(used() > before);
+    assert_eq!(Process::spawn(double, 1).expect("a process").join(), Ok(2));
+    drop(queue);
+    eventually("what it had is used again", || used() <= before);
+}
+
+fn a_foreign_file_in_the_place_of_a_process_s_is_left_alone() {
+    let place = std::env::temp_dir().join(format!("oneloom-foreign-{}", std::process::id()));
+    let words = "what somebody else has written";
+    std::fs::write(&place, words).expect("a file");
+    let script = r#"exec 8<>"$1" 9<>"$1" && exec "$0" --oneloom-process 8 9"#;
+    let program = std::env::current_exe().expect("a name");
+    let done = Command::new("sh").args(["-c", script]).arg(program).arg(&place).output().expect("a run");
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    assert!(String::from_utf8_lossy(&done.stderr).contains("was not started by Process::spawn"), "{done:?}");
+    assert_eq!(std::fs::read_to_string(&place).expect("the file"), words);
+    std::fs::remove_file(&place).expect("the file");
 }
 
 /// This process's children, zombies included.
