@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from queue import Empty
 
 from oneloom import DeadlockError, _native, deadlock
 from oneloom.queue import ShutDown
@@ -194,3 +195,28 @@ def take_both_in_a_coroutine(first, second, ready, go, answers, tasks):
 
 def sum_arrays(arrays, answers):
     answers.put([int(array.sum()) for array in arrays])
+
+
+def take_and_hold(queue, ready, count):
+    items = queue.get_many(count)
+    queue.task_done()
+    ready.put(items)
+    time.sleep(60)
+
+
+def take_and_end(queue):
+    queue.get()
+
+
+def work_until_death(step, passes, queue, counter):
+    """Takes some, then reports them as done, each told in `counter` before and after."""
+    _native._kill_at(step, passes)
+    while True:
+        try:
+            items = queue.get_many(5, block=False)
+        except Empty:
+            return
+        for item in items:
+            counter[2 * item[0]] = 1
+            queue.task_done(item)
+            counter[2 * item[0] + 1] = 1

@@ -3,7 +3,7 @@
 //! - `waiting`: how Python's threads and coroutines wait for another process.
 //! - `pickling`, `buffer`: what goes through a queue, as bytes; and buffers that are received without a copy.
 //! - `flow`: what the classes of queues have in common.
-//! - `many`: many items at once.
+//! - `many`, `receipts`: many items at once; items that are pending until they are done.
 //! - `lock`, `rlock`, `semaphore`, `event`, `queue`, `priority`: the classes.
 
 mod buffer;
@@ -14,6 +14,7 @@ mod many;
 mod pickling;
 mod priority;
 mod queue;
+mod receipts;
 mod rlock;
 mod semaphore;
 mod waiting;

@@ -47,6 +47,8 @@ pub enum Kind {
     PriorityQueue = 10,
     /// The index of a priority queue.
     Heap = 11,
+    /// Slots for a queue's items that were taken and not acknowledged.
+    Pending = 12,
     /// What a process holds together with others: [`crate::holding`].
     Holding = 14,
     /// A [`crate::waits::Content`].

@@ -27,7 +27,7 @@ pub struct Flow {
     pub(crate) not_full: EventCount,
     pub(crate) all_done: EventCount,
     /// How many items were reported done.
-    done: AtomicU64,
+    pub(crate) done: AtomicU64,
     /// For those who need more than one place; all of them are woken for each that becomes free.
     pub(crate) has_room: EventCount,
     /// Whether its users agreed that whoever takes an item copies it. Written by its maker.
@@ -123,7 +123,15 @@ pub trait AnyQueue: Sized {
         Ok(self.put_so_far()?.saturating_sub(done))
     }
 
-    /// Reports an item as done.
+    /// Repairs what the dead have left wrong in what others add up.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    fn refresh(&self, _me: Tag) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Reports an item as done. Where items are acknowledged, only that makes them done.
     ///
     /// # Errors
     /// If the segment contradicts itself.
@@ -237,7 +245,10 @@ impl<Q: Deref<Target: AnyQueue>> Call for JoinCall<Q> {
         self.queue.unfinished().is_ok_and(|unfinished| unfinished == 0)
     }
 
-    fn attempt(&mut self, _me: Tag, _thorough: bool) -> Result<Option<()>, Error> {
+    fn attempt(&mut self, me: Tag, thorough: bool) -> Result<Option<()>, Error> {
+        if thorough {
+            self.queue.refresh(me)?;
+        }
         Ok((self.queue.unfinished()? == 0).then_some(()))
     }
 }

@@ -142,7 +142,7 @@ mod tests {
             holders,
             free
         });
-        let (start, tail, head, of_queue) = queue::rows();
+        let (start, tail, head, of_queue, [pending, page_of_slots, slot]) = queue::rows();
         let (of_priority_queue, of_labels) = priority::rows();
         for (title, (size, rows)) in [
             ("Header", of_header),
@@ -159,6 +159,9 @@ mod tests {
             ("Tail", tail),
             ("Head", head),
             ("Chunk", start),
+            ("Pending", pending),
+            ("Page", page_of_slots),
+            ("Slot", slot),
             ("Priority queue", of_priority_queue),
             ("Label", of_labels),
             ("Holding", holding::rows()),

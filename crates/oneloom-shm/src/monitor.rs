@@ -20,9 +20,11 @@ pub(crate) mod modelled;
 #[cfg(not(shuttle))]
 mod threads;
 #[cfg(shuttle)]
-use modelled::{sleepers, start};
+use modelled::sleepers;
+#[cfg(shuttle)]
+pub use modelled::start;
 #[cfg(not(shuttle))]
-use threads::start;
+pub use threads::start;
 
 /// Who sleeps here for long.
 struct Sleepers {

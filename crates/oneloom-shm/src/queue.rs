@@ -17,12 +17,13 @@
 //! | taking large items | blocks that nobody names | read the items from `taking` on, give the blocks back |
 //!
 //! Everything else that it owned is given back by a sweep. A receiver may die with what it has taken: that item, or that
-//! batch, is lost.
+//! batch, is lost, unless items are to be acknowledged, which is told in `pending`.
 
 mod append;
 mod batch;
 mod calls;
 mod chunk;
+mod pending;
 mod repair;
 mod take;
 
@@ -41,8 +42,10 @@ use append::Chain;
 pub use batch::{Batch, GetManyCall, Part};
 pub use calls::PutCall;
 use chunk::{Body, Chunk, Position, Total};
-use repair::enter_tail;
+use pending::Pending;
+pub use pending::{Lent, NotHeld, Receipt};
 pub use repair::repair;
+use repair::{enter_head, enter_tail};
 
 #[repr(C, align(64))]
 struct Tail {
@@ -76,6 +79,7 @@ pub struct Content {
     flow: Flow,
     tail: Tail,
     head: Head,
+    pending: Pending,
 }
 
 // SAFETY: integers that are atomic, in a fixed layout.
@@ -96,7 +100,7 @@ unsafe impl Shared for Content {
             next = chunk.next();
             chunk.block.free(me)?;
         }
-        Ok(())
+        pending::dismantle(block.segment, &content.pending, me)
     }
 }
 
@@ -136,6 +140,10 @@ impl Bounds {
 /// A queue in a segment.
 pub struct Queue {
     object: Object<Content>,
+    /// Whether its items are pending until they are acknowledged.
+    acknowledges: bool,
+    /// The fork generation in which it was last found to be new here: who had died before was looked for then.
+    looked: AtomicU32,
 }
 
 impl Queue {
@@ -144,14 +152,15 @@ impl Queue {
     /// # Errors
     /// If there is no memory for it.
     pub fn new(segment: &'static Segment, maxsize: u64) -> Result<Self, Error> {
-        Self::bounded(segment, Bounds { maxsize, max_bytes: 0 })
+        Self::bounded(segment, Bounds { maxsize, max_bytes: 0 }, false)
     }
 
-    /// A queue with bounds.
+    /// A queue with bounds. With `acknowledges`, what [`GetManyCall`] gives is pending until it is acknowledged, and given to
+    /// another receiver if the process that took it dies before.
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub fn bounded(segment: &'static Segment, bounds: Bounds) -> Result<Self, Error> {
+    pub fn bounded(segment: &'static Segment, bounds: Bounds, acknowledges: bool) -> Result<Self, Error> {
         let object = Object::<Content>::create(segment)?;
         let me = segment.me()?;
         let chunk = Chunk::make(segment, me, None)?;
@@ -161,9 +170,10 @@ impl Queue {
         content.tail.max_bytes.store(bounds.max_bytes, Ordering::Relaxed);
         // Where bytes count, a place is not like another.
         content.flow.wide.store(u32::from(bounds.max_bytes != 0), Ordering::Relaxed);
+        content.pending.acknowledges.store(u32::from(acknowledges), Ordering::Relaxed);
         content.head.chunk.store(chunk.block.reference.0, Ordering::Release);
         content.tail.chunk.store(chunk.block.reference.0, Ordering::Release);
-        Ok(Self { object })
+        Ok(Self { object, acknowledges, looked: AtomicU32::new(0) })
     }
 
     /// Puts a small item if there is a place for it and nothing in the way: never waits, not even for a latch or for
@@ -173,7 +183,7 @@ impl Queue {
     /// If the segment contradicts itself.
     #[inline]
     pub fn try_put(&self, item: &[u8], mark: u32) -> Result<Option<Result<(), ShutDown>>, Error> {
-        if item.len() > SMALL {
+        if item.len() > SMALL || self.acknowledges {
             return Ok(None);
         }
         let records = [(Body::Small(item), mark)];
@@ -182,6 +192,12 @@ impl Queue {
 
     fn content(&self) -> &'static Content {
         self.object.content()
+    }
+
+    /// Whether its items are pending until they are acknowledged.
+    #[inline]
+    pub fn acknowledges(&self) -> bool {
+        self.acknowledges
     }
 
     /// How much it takes.
@@ -235,7 +251,8 @@ impl AnyQueue for Queue {
     type Content = Content;
 
     fn from_object(object: Object<Content>) -> Self {
-        Self { object }
+        let acknowledges = object.content().pending.acknowledges.load(Ordering::Relaxed) != 0;
+        Self { object, acknowledges, looked: AtomicU32::new(0) }
     }
 
     #[inline]
@@ -254,7 +271,25 @@ impl AnyQueue for Queue {
 
     fn len(&self) -> Result<u64, Error> {
         let taken = self.taken()?;
-        Ok(self.put()?.items.saturating_sub(taken.items))
+        let again = if self.acknowledges { u64::from(self.held().1) } else { 0 };
+        Ok(self.put()?.items.saturating_sub(taken.items) + again)
+    }
+
+    fn unfinished(&self) -> Result<u64, Error> {
+        if self.acknowledges {
+            // In the order that an item goes, from its end: one that moves meanwhile counts twice, not never.
+            let (taken, (held, _)) = (self.taken()?, self.held());
+            return Ok(self.put()?.items.saturating_sub(taken.items) + u64::from(held));
+        }
+        let done = self.flow().done.load(Ordering::SeqCst);
+        Ok(self.put()?.items.saturating_sub(done))
+    }
+
+    fn refresh(&self, me: Tag) -> Result<(), Error> {
+        if self.acknowledges {
+            drop(enter_head(self.object.block(), me, Patience::Latches)?);
+        }
+        Ok(())
     }
 
     fn close(&self, me: Tag) -> Result<(), Error> {
@@ -278,12 +313,13 @@ impl AnyQueue for Queue {
 type Rows = (usize, Vec<String>);
 
 #[cfg(test)]
-pub(crate) fn rows() -> (Rows, Rows, Rows, Rows) {
+pub(crate) fn rows() -> (Rows, Rows, Rows, Rows, [Rows; 3]) {
     use crate::layout::rows;
     (
         chunk::rows(),
         rows!(Tail { latch, chunk, seen_taken, seen_taken_bytes, writing, max_bytes }),
         rows!(Head { latch, taking, chunk, seen_end }),
-        rows!(Content { flow, tail, head }),
+        rows!(Content { flow, tail, head, pending }),
+        pending::rows(),
     )
 }

@@ -25,6 +25,7 @@ steps! {
     TailEntered, ChunkMade, ChunkLinked, TailMoved, ChunkOwned, RecordStarted, PayloadWritten, Committed, PayloadOwned,
     TailLeft, PutTold, TailRepaired,
     HeadEntered, ChunkRetired, HeadMoved, PayloadRead, TakingWritten, Taken, PayloadTaken, HeadLeft, GetTold, HeadRepaired,
+    SlotFilled, SlotsCounted, PageLinked, SlotOrphaned, SlotTakenOver, ItemClaimed, ItemAcknowledged, DoneTold,
     ItemCopied, OrderEntered, HeapMade, HeapRetired, HeapNamed, HeapOwned, ItemLabelled, ItemPut, ItemIndexed, ItemCounted,
     ItemTaken, ItemRemoved, OrderLeft, ItemTold, HeapRebuilt,
     WaitLinked, WaitWritten, WaitShown, VerdictEntered, VerdictReached, VerdictLeft, WaitHidden,

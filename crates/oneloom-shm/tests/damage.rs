@@ -22,7 +22,7 @@ use oneloom_shm::layout::{BLOCKS_AT, RECORDS_AT};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex};
 use oneloom_shm::payload::{Item, Payload};
 use oneloom_shm::priority::{self, Priority, PriorityQueue};
-use oneloom_shm::queue::{self, Bounds, GetManyCall, Part, Queue};
+use oneloom_shm::queue::{self, Batch, Bounds, GetManyCall, Part, Queue, Receipt};
 use oneloom_shm::reentrant::{ReentrantCall, ReentrantMutex};
 use oneloom_shm::segment::Segment;
 use oneloom_shm::semaphore::{AcquireCall, Returned, Semaphore};
@@ -81,6 +81,8 @@ struct Scene {
     event: Event,
     /// Items that were taken and not given back.
     payloads: Vec<Payload>,
+    /// What may be acknowledged.
+    receipts: Vec<Receipt>,
 }
 
 impl Scene {
@@ -88,12 +90,13 @@ impl Scene {
         let segment = if on_heap { Segment::on_heap(2 << 20) } else { Segment::create(LIMIT) };
         let segment = segment.expect("a segment");
         let bounds = Bounds { maxsize: 0, max_bytes: 50_000 };
-        let scene = Self {
+        let mut scene = Self {
             segment,
             queues: vec![
                 Queue::make(segment, 0),
                 Queue::make(segment, 5),
-                Queue::bounded(segment, bounds).expect("a queue"),
+                Queue::bounded(segment, bounds, false).expect("a queue"),
+                Queue::bounded(segment, bounds, true).expect("a queue"),
             ],
             priorities: vec![PriorityQueue::make(segment, 0), PriorityQueue::make(segment, 5)],
             mutex: Mutex::new(segment).expect("a lock"),
@@ -101,6 +104,7 @@ impl Scene {
             semaphore: Semaphore::new(segment, 3, true).expect("a semaphore"),
             event: Event::new(segment).expect("an event"),
             payloads: Vec::new(),
+            receipts: Vec::new(),
         };
         let mut buffer = Vec::new();
         for number in 0..4 {
@@ -114,6 +118,8 @@ impl Scene {
             let _ = scene.queues[0].try_get(&mut buffer);
             let _ = scene.priorities[0].try_get(&mut buffer);
         }
+        let lent = hold(&scene.queues[3], 2, soon()).expect("items");
+        scene.receipts.extend(lent.into_iter().map(|(_, receipt)| receipt));
         assert_eq!(scene.mutex.try_lock(ME), Ok(true));
         assert_eq!(scene.reentrant.try_lock(1), Ok(true));
         assert!(scene.semaphore.try_acquire(true).is_ok());
@@ -192,7 +198,7 @@ impl Scene {
     fn call(&mut self, random: &mut Random) {
         let mut buffer = Vec::new();
         let bytes = item(random.below(8));
-        let chosen = random.below(3) as usize;
+        let chosen = random.below(4) as usize;
         let (queue, priority) = (&self.queues[chosen], &self.priorities[chosen % 2]);
         let urgency = Priority::from(random.below(9) as i64);
         match random.below(38) {
@@ -214,9 +220,17 @@ impl Scene {
                         Part::Large(payload) => drop(payload.bytes().map(read)),
                     }
                 }
+                for lent in got.into_iter().flatten().flat_map(Batch::into_lent) {
+                    let _ = lent.bytes().map(read);
+                    self.receipts.push(lent.into_receipt());
+                }
             }
             6 => drop((queue.len(), queue.is_empty(), queue.unfinished(), queue.bytes(), queue.bounds())),
-            7 => drop(queue.task_done()),
+            7 => drop((
+                queue.task_done(),
+                queue.held(),
+                queue.acknowledge(&std::mem::take(&mut self.receipts)),
+            )),
             8 => attempt(JoinCall { queue }),
             9 => drop(priority.try_put(&bytes, 1, urgency)),
             10 => self.keep(priority.try_get(&mut buffer).ok().flatten().and_then(Result::ok)),

@@ -254,7 +254,7 @@ fn a_batch_waits_until_all_of_it_fits_and_holds_nobody_else_up() {
 #[test]
 fn a_bound_in_bytes_counts_what_the_items_have() {
     let bounds = Bounds { maxsize: 0, max_bytes: 20_000 };
-    let queue = Queue::bounded(Segment::create(0).expect("a segment"), bounds).expect("a queue");
+    let queue = Queue::bounded(segment(), bounds, false).expect("a queue");
     let moment = || Deadline::after(Some(Duration::from_millis(5)));
     put(&queue, &[1; 8000]);
     put(&queue, &[2; 3]);

@@ -60,6 +60,14 @@ fn got(python: Python<'_>, given: Option<Result<Item, ShutDown>>, received: Rece
     unpacked.map(Bound::unbind)
 }
 
+/// What a `for` loop makes of it: its end, after a shutdown.
+pub fn unless_ended(python: Python<'_>, got: PyResult<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    match got {
+        Err(failure) if failure.is_instance(python, errors::SHUT_DOWN.class(python)?) => Ok(None),
+        got => got.map(Some),
+    }
+}
+
 /// A queue and its name.
 pub struct Flow<Q> {
     pub raw: Arc<Q>,
@@ -112,10 +120,7 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
 
     /// The next item of a `for` loop.
     pub fn next(&self, python: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match self.get(python, true, None) {
-            Err(failure) if failure.is_instance(python, errors::SHUT_DOWN.class(python)?) => Ok(None),
-            got => got.map(Some),
-        }
+        unless_ended(python, self.get(python, true, None))
     }
 
     /// For a coroutine: an item that is there, or what stands for "not at once".

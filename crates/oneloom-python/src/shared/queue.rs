@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::error;
-use super::flow::{Flow, ended, put_later};
+use super::flow::{Flow, ended, put_later, unless_ended};
 use super::many;
 use super::pickling::{Packed, pack};
 use super::waiting::wait;
@@ -28,6 +28,9 @@ use crate::waiting::Waiting;
 /// Buffers that pickle beside their object (NumPy arrays, memoryviews) are written once and received as read-only views
 /// of shared memory, which stays as long as anybody has a view. With `copy=True` every receiver gets private memory
 /// instead, as writable as it was. `bytes` and `bytearray` are always copied, once on each side.
+///
+/// With `acknowledge=True` an item that was taken is pending until `task_done`: if its receiver's process ends or is killed
+/// before that, it is given to another one, ahead of all others. So nothing is lost, and what was half done is done again.
 ///
 /// A process may be killed at any instant: nobody else waits for ever, no item arrives torn or twice, and none is lost
 /// but what a receiver had just taken when it died. A timed-out or cancelled call has put or taken nothing. `for` and `async for`
@@ -66,16 +69,26 @@ impl SharedQueue {
         }
         ended(python, given, &errors::FULL)
     }
+
+    #[inline]
+    fn take(&self, python: Python<'_>, block: bool, timeout: Timeout) -> PyResult<Py<PyAny>> {
+        if self.flow.raw.acknowledges() {
+            many::get_one(&self.flow, python, block, timeout)
+        } else {
+            self.flow.get(python, block, timeout)
+        }
+    }
 }
 
 #[pymethods]
 impl SharedQueue {
     #[new]
-    #[pyo3(signature = (maxsize=0, max_bytes=None, *, copy=false, name=None))]
+    #[pyo3(signature = (maxsize=0, max_bytes=None, *, acknowledge=false, copy=false, name=None))]
     fn new(
         python: Python<'_>,
         maxsize: isize,
         max_bytes: Option<isize>,
+        acknowledge: bool,
         copy: bool,
         name: Option<String>,
     ) -> PyResult<Self> {
@@ -88,7 +101,7 @@ impl SharedQueue {
         };
         let bounds = Bounds { maxsize: maxsize.try_into().unwrap_or(0), max_bytes };
         let made = python.detach(|| {
-            let queue = Queue::bounded(family::home()?, bounds)?;
+            let queue = Queue::bounded(family::home()?, bounds, acknowledge)?;
             queue.set_copies(copy);
             Ok(queue)
         });
@@ -130,7 +143,7 @@ impl SharedQueue {
         if timeout.is_some() {
             queue_deadline(block.0, timeout)?;
         }
-        self.flow.get(python, block.0, timeout)
+        self.take(python, block.0, timeout)
     }
 
     /// Put an item without waiting. `queue.Full` if there is no place; `ShutDown` if the queue was shut down.
@@ -140,7 +153,7 @@ impl SharedQueue {
 
     /// Take an item without waiting. `queue.Empty` if there is none; `ShutDown` if there will be none.
     fn get_nowait(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.flow.get(python, false, None)
+        self.take(python, false, None)
     }
 
     /// Put all of these items, or none, waiting until there is place for all of them; nobody's items come in between.
@@ -176,8 +189,13 @@ impl SharedQueue {
     }
 
     /// Say that the work on an item is done; with the last one, `join` returns. ValueError if all were done already.
-    fn task_done(&self, python: Python<'_>) -> PyResult<()> {
-        self.flow.task_done(python)
+    ///
+    /// With `acknowledge=True`: on the oldest item that this thread or task has taken and not reported, ValueError if there
+    /// is none. `task_done(item)` reports this very object, whoever in this process took it; ValueError if that is not
+    /// pending here. Without `acknowledge` it does not matter which item it was.
+    #[pyo3(signature = (item=many::Named(None)), text_signature = "($self, item=...)")]
+    fn task_done(&self, python: Python<'_>, item: many::Named<'_>) -> PyResult<()> {
+        many::task_done(&self.flow, python, item.0.as_ref())
     }
 
     /// Wait until `task_done` was called for every item that was put, in whatever process.
@@ -215,6 +233,12 @@ impl SharedQueue {
         Some(self.flow.raw.bounds().max_bytes).filter(|bytes| *bytes != 0)
     }
 
+    /// Whether items are given to another receiver if theirs dies before `task_done`.
+    #[getter]
+    fn acknowledge(&self) -> bool {
+        self.flow.raw.acknowledges()
+    }
+
     /// How many items were put for which `task_done` was not called yet.
     #[getter]
     fn unfinished_tasks(&self) -> PyResult<u64> {
@@ -246,6 +270,9 @@ impl SharedQueue {
     }
 
     fn __next__(&self, python: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        if self.flow.raw.acknowledges() {
+            return unless_ended(python, many::get_one(&self.flow, python, true, None));
+        }
         self.flow.next(python)
     }
 
@@ -259,6 +286,10 @@ impl SharedQueue {
     }
 
     fn _get_now(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        if self.flow.raw.acknowledges() {
+            port::require_loop(python)?;
+            return Ok(python.get_type::<Waiting>().into_any().unbind());
+        }
         self.flow.get_now(python)
     }
 
@@ -270,6 +301,9 @@ impl SharedQueue {
     }
 
     fn _get_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
+        if self.flow.raw.acknowledges() {
+            return many::get_some_time(&self.flow, python, Some(1), timeout, many::one);
+        }
         self.flow.get_later(python, timeout)
     }
 
@@ -278,7 +312,7 @@ impl SharedQueue {
     }
 
     fn _get_many_later(&self, python: Python<'_>, n: Option<isize>, timeout: Timeout) -> PyResult<Waiting> {
-        many::get_some_time(&self.flow, python, n, timeout)
+        many::get_some_time(&self.flow, python, n, timeout, many::all)
     }
 
     fn _join_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {
@@ -295,6 +329,12 @@ impl SharedQueue {
             0 => String::new(),
             most => format!(", bytes={}/{most}", flow.raw.bytes().map_err(error)?),
         };
-        flow.describe(slf.as_any(), &bytes)
+        let pending = if flow.raw.acknowledges() {
+            let (held, orphans) = flow.raw.held();
+            format!(", pending={}", held.saturating_sub(orphans))
+        } else {
+            String::new()
+        };
+        flow.describe(slf.as_any(), &format!("{bytes}{pending}"))
     }
 }

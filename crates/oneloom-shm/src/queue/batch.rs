@@ -13,6 +13,7 @@ use crate::wait::Call;
 
 use super::Queue;
 use super::chunk::{Raw, Records, find_payload};
+use super::pending::Lent;
 
 /// Items that were taken at once, in order.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub struct Batch {
     pub(super) bytes: Vec<u8>,
     /// The large ones among them.
     large: Vec<Payload>,
+    /// All of them, in a queue whose items are pending until they are acknowledged; then there are no records.
+    pub(super) lent: Vec<Lent>,
     items: usize,
 }
 
@@ -40,15 +43,20 @@ pub enum Part<'a> {
 impl Batch {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.items
+        self.items + self.lent.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.items == 0
+        self.len() == 0
     }
 
-    /// The items; the large ones are the caller's from then on.
+    /// The items of a queue that wants them acknowledged.
+    pub fn into_lent(self) -> Vec<Lent> {
+        self.lent
+    }
+
+    /// The items of any other queue; the large ones are the caller's from then on.
     pub fn parts(&mut self) -> impl Iterator<Item = Part<'_>> {
         let mut large = self.large.drain(..);
         Records(&self.bytes).filter_map(move |record| match record {
@@ -121,13 +129,18 @@ impl<Q: Deref<Target = Queue>> Call for GetManyCall<Q> {
         self.queue.is_shut_down() || self.queue.is_empty().is_ok_and(|empty| !empty)
     }
 
-    fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
+    fn attempt(&mut self, me: Tag, thorough: bool) -> Result<Option<Self::Output>, Error> {
         let mut batch = Batch::default();
         // What comes after this look is left to others, or senders could keep a receiver here for ever.
         let mut left = self.most.min(self.queue.len()?.max(1));
         while left > 0 {
             // One chunk's items at a time, so that nobody else waits for long.
-            match self.queue.take_some(me, left, &mut batch) {
+            let taken = if self.queue.acknowledges() {
+                self.queue.take_to_hold(me, left, &mut batch, thorough)
+            } else {
+                self.queue.take_some(me, left, &mut batch)
+            };
+            match taken {
                 Ok(Some(Ok(taken))) => left = left.saturating_sub(taken),
                 // What was taken is to be used; whatever this is, the next call meets it.
                 _ if !batch.is_empty() => break,

@@ -9,7 +9,7 @@ use crate::event_count::EventCount;
 use crate::flow::{AnyQueue, ShutDown};
 use crate::latch::Patience;
 use crate::member::Tag;
-use crate::payload::Item;
+use crate::payload::{Item, Payload};
 use crate::segment::Segment;
 use crate::wait::Call;
 
@@ -42,6 +42,18 @@ impl<Q: Deref<Target = Queue>> PutCall<Q> {
     }
 }
 
+impl<Q: Deref<Target = Queue>> PutCall<Q> {
+    /// Gives each item a block of its own.
+    fn set_apart(&mut self, me: Tag) -> Result<(), Error> {
+        for item in &mut self.items {
+            if let Item::Small { bytes, mark } = item {
+                *item = Item::Large(Payload::copy_of(self.queue.segment(), me, bytes, *mark, 0)?);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<Q: Deref<Target = Queue>> Call for PutCall<Q> {
     type Output = Result<(), ShutDown>;
 
@@ -66,6 +78,9 @@ impl<Q: Deref<Target = Queue>> Call for PutCall<Q> {
     fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
         if self.items.is_empty() {
             return Ok(Some(if self.queue.is_shut_down() { Err(ShutDown) } else { Ok(()) }));
+        }
+        if self.queue.acknowledges() {
+            self.set_apart(me)?;
         }
         let records: Vec<_> = self
             .items

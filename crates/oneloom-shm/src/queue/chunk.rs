@@ -311,6 +311,19 @@ impl Chunk {
         Ok(end)
     }
 
+    /// The records from `start` on that are of large items, each with where it ends.
+    pub fn large_from(&self, start: Position) -> Result<impl Iterator<Item = Placed<'_>>, Error> {
+        let mut end = start;
+        let records = Records(self.records(start.offset, self.committed().offset)?);
+        Ok(records.map_while(move |record| match record {
+            Ok(Raw::Small { .. }) => None,
+            record => Some(record.map(|record| {
+                end = end.after(record.length(), (RECORD + LARGE_BODY) as u32);
+                (record, end)
+            })),
+        }))
+    }
+
     /// The blocks of the large items from `start` to `end`, but for those that are gone.
     pub fn payloads(&self, start: u32, end: u32) -> Result<Vec<Block>, Error> {
         let large = |record| match record {
@@ -360,6 +373,9 @@ impl Raw<'_> {
         }
     }
 }
+
+/// A record and where it ends.
+pub type Placed<'a> = Result<(Raw<'a>, Position), Error>;
 
 /// The records that bytes are.
 pub struct Records<'a>(pub &'a [u8]);

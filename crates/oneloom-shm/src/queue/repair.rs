@@ -8,8 +8,8 @@ use crate::latch::{Entry, Inside, Patience};
 use crate::member::Tag;
 use crate::step::{self, Step};
 
-use super::Content;
 use super::chunk::Chunk;
+use super::{Content, pending};
 
 pub(super) fn enter_tail(
     queue: Block,
@@ -49,6 +49,7 @@ pub(super) fn enter_head(
         let first = Chunk::find(queue.segment, Reference(content.head.chunk.load(Ordering::Acquire)))?;
         first.block.becomes_part_of(queue.reference)?;
         content.head.seen_end.store(0, Ordering::Relaxed);
+        pending::repair(queue, content, &first)?;
         if let Some(taking) = content.head.taking.load(Ordering::Acquire).checked_sub(1) {
             // Large items that were taken by nobody who lives.
             give_back(first.payloads(taking, first.taken().offset.max(taking))?, queue.reference, me)?;

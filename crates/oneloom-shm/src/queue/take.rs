@@ -16,19 +16,23 @@ use super::chunk::{self, Chunk, LONGEST, Position};
 use super::repair::enter_head;
 
 /// Where the first item stands.
-struct First {
+pub(super) struct First {
     /// The head's latch.
-    inside: Inside<'static>,
-    chunk: Chunk,
-    start: Position,
+    pub inside: Inside<'static>,
+    pub chunk: Chunk,
+    pub start: Position,
     /// The chunk before, which this process is to give back.
-    retired: Option<Block>,
+    pub retired: Option<Block>,
 }
 
 impl Queue {
     /// Finds the first item. `None`: there is none now, or something is in the way.
     #[inline]
-    fn first(&self, me: Tag, patience: Patience) -> Result<Option<Result<First, ShutDown>>, Error> {
+    pub(super) fn first(
+        &self,
+        me: Tag,
+        patience: Patience,
+    ) -> Result<Option<Result<First, ShutDown>>, Error> {
         let (content, segment) = (self.content(), self.segment());
         // Read first: after a shutdown nothing is put any more, so that empty means empty for ever.
         let shut_down = content.flow.shut_down.load(Ordering::Acquire) != 0;
@@ -71,7 +75,7 @@ impl Queue {
 
     /// What follows when `items` were taken.
     #[inline]
-    fn leave_head(
+    pub(super) fn leave_head(
         &self,
         me: Tag,
         inside: Inside<'static>,
@@ -100,6 +104,9 @@ impl Queue {
         buffer: &mut Vec<u8>,
         patience: Patience,
     ) -> Result<Option<Result<Item, ShutDown>>, Error> {
+        if self.acknowledges() {
+            return if patience == Patience::None { Ok(None) } else { self.take_and_acknowledge(me) };
+        }
         // Nobody asks for memory inside a latch.
         buffer.reserve(SMALL);
         let First { inside, chunk, start, retired } = match self.first(me, patience)? {

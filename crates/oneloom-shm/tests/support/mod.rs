@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use oneloom_shm::flow::{AnyQueue, GetCall, ShutDown};
 use oneloom_shm::payload::Item;
 use oneloom_shm::priority::{self, Priority, PriorityQueue};
-use oneloom_shm::queue::{self, GetManyCall, Part, Queue};
+use oneloom_shm::queue::{self, GetManyCall, Lent, Part, Queue, Receipt};
 use oneloom_shm::segment::Segment;
 use oneloom_shm::wait::{Stop, block};
 use oneloom_wait::clock::Deadline;
@@ -223,6 +223,13 @@ pub fn get_many_within(
 
 pub fn get_many(queue: &Queue, most: u64) -> Vec<Vec<u8>> {
     get_many_within(queue, most, soon()).expect("got in time").expect("not shut down")
+}
+
+/// Takes items that are pending from then on.
+pub fn hold(queue: &Queue, most: u64, deadline: Deadline) -> Result<Vec<(u64, Receipt)>, Stop> {
+    let batch = block(&mut GetManyCall { queue, most }, deadline, &mut Plainly)?.expect("not shut down");
+    let one = |lent: Lent| (number_of(lent.bytes().expect("a sound segment")), lent.into_receipt());
+    Ok(batch.into_lent().into_iter().map(one).collect())
 }
 
 pub fn get(queue: &impl AnyQueue) -> Vec<u8> {

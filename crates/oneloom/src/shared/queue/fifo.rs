@@ -75,7 +75,7 @@ impl<E: Encoding> QueueOf<E> {
 
     fn make(name: Option<&str>, bounds: Bounds) -> Result<Self, Error> {
         let bounds = queue::Bounds { maxsize: checked(bounds.items), max_bytes: checked(bounds.bytes) };
-        Held::create(name, |segment| Raw::bounded(segment, bounds)).map(Self::over)
+        Held::create(name, |segment| Raw::bounded(segment, bounds, false)).map(Self::over)
     }
 
     /// Waits until there is a place, and puts a copy of the item in it.
