@@ -284,7 +284,10 @@ def test_what_cannot_be_waited_for_says_so():
     with pytest.raises(AssertionError, match="twice"):
         process.start()
     process.join()
+    memory = vars(process)["_Process__memory"]._descriptor
     process.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(memory)
     for wait in (process.join, process.result, lambda: asyncio.run(awaited(process))):
         with pytest.raises(ValueError, match="closed"):
             wait()

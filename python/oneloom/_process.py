@@ -169,6 +169,12 @@ class Process(multiprocessing.Process, Generic["_T"]):
         await self.__started().wait_async(timeout)
         self.join(0)
 
+    def close(self) -> None:
+        """Give back all that it holds, its result as well. ValueError while it runs."""
+        with out_of_traceback:
+            super().close()
+        self.__memory = None
+
     def result(self, timeout: float | None = None) -> _T:
         """Wait until the process has ended, and return its result or raise its exception.
 
