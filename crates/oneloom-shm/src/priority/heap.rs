@@ -119,9 +119,8 @@ impl Heap {
         while 2 * at + 1 < count {
             let mut below = 2 * at + 1;
             let mut next = self.slots[below].load();
-            if let Some(other) = self.slots[..count].get(below + 1).map(Slot::load)
-                && other.order < next.order
-            {
+            let other = self.slots[..count].get(below + 1).map(Slot::load);
+            if let Some(other) = other.filter(|other| other.order < next.order) {
                 (below, next) = (below + 1, other);
             }
             if entry.order <= next.order {
