@@ -7,6 +7,10 @@ use std::io;
 /// # Errors
 /// When the system has no thread left.
 pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    if cfg!(miri) {
+        // It knows no masks of signals; whoever asks must do without, as where the system has no thread left.
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     // A thread inherits what is blocked where it is started: so there is no instant in which it could be interrupted.
     let before = block_signals();
     let started = std::thread::Builder::new().name(name.into()).spawn(work);
