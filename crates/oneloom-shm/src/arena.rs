@@ -448,9 +448,13 @@ pub enum Whose {
 /// The kind of each block, and whose it is: for tests, while nobody else is there.
 pub fn census(segment: &Segment) -> Vec<(u32, Whose)> {
     let mut free = Vec::new();
+    // A longer list than that goes in circles, in a segment that is damaged.
+    let most = blocks(segment).count();
     for first in segment.header().free.iter().flatten() {
         let mut offset = first.load(Ordering::Relaxed);
-        while let Some(Ok(block)) = (offset != 0).then(|| segment.at::<BlockHeader>(offset)) {
+        while let Some(Ok(block)) =
+            (offset != 0 && free.len() < most).then(|| segment.at::<BlockHeader>(offset))
+        {
             free.push(offset);
             offset = block.next.load(Ordering::Relaxed);
         }

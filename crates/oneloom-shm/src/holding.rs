@@ -47,6 +47,9 @@ unsafe impl Plain for Content {}
 // SAFETY: as for Content.
 unsafe impl Plain for Line {}
 
+/// So many holdings has a process at most; a longer chain than that is a circle, in a segment that is damaged.
+const MOST: usize = 1 << 16;
+
 /// A list of blocks that a process holds together with others.
 struct Holding {
     block: Block,
@@ -76,8 +79,9 @@ impl Holding {
     fn lines(&self) -> impl Iterator<Item = &'static AtomicU64> + use<> {
         let start = self.block.reference.offset() + HEADER + size_of::<Content>() as u64;
         let segment = self.block.segment;
-        let count = self.content.count.load(Ordering::Acquire);
-        (0..count).map_while(move |index| {
+        // No more than fit, whatever stands there.
+        let fits = self.block.capacity().unwrap_or(0) / size_of::<Line>() as u64;
+        (0..self.content.count.load(Ordering::Acquire).min(fits)).map_while(move |index| {
             let line: &'static Line = segment.at(start + index * size_of::<Line>() as u64).ok()?;
             Some(&line.0)
         })
@@ -88,12 +92,13 @@ impl Holding {
 /// some living one's.
 fn holdings_of(segment: &'static Segment, tag: Tag) -> impl Iterator<Item = (&'static AtomicU64, Holding)> {
     let mut place = segment.record_of(tag).map(|record| &record.holdings);
-    std::iter::from_fn(move || {
+    let next = move || {
         let named = place?;
         let holding = Holding::find(segment, Reference(named.load(Ordering::SeqCst)))?;
         place = Some(&holding.content.next);
         Some((named, holding))
-    })
+    };
+    std::iter::from_fn(next).take(MOST)
 }
 
 /// Every block that somebody holds together with others. Inside the latch.
@@ -177,6 +182,9 @@ pub fn share(segment: &'static Segment, blocks: &[Block]) -> Result<Unborn, Erro
     let me = segment.me()?;
     let child = Unborn::expect(segment)?;
     let own: Vec<_> = blocks.iter().copied().filter(|block| block.is_of(me)).collect();
+    if holdings_of(segment, me).count() == MOST {
+        return Err(Error::Memory("too many holdings".into()));
+    }
     // Nobody asks for memory inside a latch.
     let mine = Holding::make(segment, me, &own)?;
     let theirs = Holding::make(segment, me, blocks).or_else(|error| mine.block.free(me).and(Err(error)))?;

@@ -18,9 +18,10 @@ use oneloom_shm::arena;
 use oneloom_shm::event::{Event, EventCall};
 use oneloom_shm::flow::{AnyQueue, GetCall, JoinCall};
 use oneloom_shm::handle::{Handle, Object, Shared};
+use oneloom_shm::held::Held;
 use oneloom_shm::layout::{BLOCKS_AT, RECORDS_AT};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex};
-use oneloom_shm::payload::{Item, Payload};
+use oneloom_shm::payload::Item;
 use oneloom_shm::priority::{self, Priority, PriorityQueue};
 use oneloom_shm::queue::{self, Batch, Bounds, GetManyCall, Part, Queue, Receipt};
 use oneloom_shm::reentrant::{ReentrantCall, ReentrantMutex};
@@ -80,7 +81,7 @@ struct Scene {
     semaphore: Semaphore,
     event: Event,
     /// Items that were taken and not given back.
-    payloads: Vec<Payload>,
+    held: Vec<Held>,
     /// What may be acknowledged.
     receipts: Vec<Receipt>,
 }
@@ -103,7 +104,7 @@ impl Scene {
             reentrant: ReentrantMutex::new(segment).expect("a lock"),
             semaphore: Semaphore::new(segment, 3, true).expect("a semaphore"),
             event: Event::new(segment).expect("an event"),
-            payloads: Vec::new(),
+            held: Vec::new(),
             receipts: Vec::new(),
         };
         let mut buffer = Vec::new();
@@ -260,7 +261,7 @@ impl Scene {
             30 => drop(Queue::new(self.segment, 0).map(|queue| queue.try_put(&bytes, 1))),
             31 => drop(PriorityQueue::new(self.segment, 0).map(|queue| queue.try_put(&bytes, 1, urgency))),
             32 => drop((Mutex::new(self.segment), Event::new(self.segment))),
-            33 => self.payloads.truncate(random.below(3) as usize),
+            33 => self.held.truncate(random.below(3) as usize),
             34 => self.segment.find_dead(),
             35 => self.open(random),
             36 => drop((queue.shut_down(random.below(2) == 0), priority.shut_down(random.below(2) == 0))),
@@ -272,8 +273,9 @@ impl Scene {
         match item {
             Some(Item::Small { bytes, .. }) => read(&bytes),
             Some(Item::Large(payload)) => {
-                let _ = payload.bytes().map(read);
-                self.payloads.push(payload);
+                let held = Held::new(payload);
+                let _ = held.bytes().map(read);
+                self.held.push(held);
             }
             None => {}
         }
@@ -313,6 +315,8 @@ impl Scene {
         if random.below(4) > 0 {
             return;
         }
+        // What is held is shared.
+        assert_eq!(Child::start(|| 0).join(), 0);
         let (mutex, reentrant) = (&self.mutex, &self.reentrant);
         let _ = block(&mut LockCall { mutex, holder: ANOTHER }, Deadline::Never, &mut Hasty(0));
         let _ =
