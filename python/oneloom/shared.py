@@ -35,6 +35,7 @@ from oneloom._native import (
     SharedLock as Lock,
     SharedPriorityQueue as PriorityQueue,
     SharedQueue as Queue,
+    SharedQueueStatistics as QueueStatistics,
     SharedRLock as RLock,
     SharedSemaphore as Semaphore,
 )
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["BoundedSemaphore", "Event", "Lock", "OwnerDiedWarning", "PriorityQueue", "Queue", "RLock", "Semaphore"]
+__all__ = ["BoundedSemaphore", "Event", "Lock", "OwnerDiedWarning", "PriorityQueue", "Queue", "QueueStatistics", "RLock", "Semaphore"]
 
 
 def _reduce(

@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 import queue as standard
+import time
 
 import children
 import pytest
@@ -144,3 +145,43 @@ def test_many_coroutines_and_one_batch():
         assert sorted(await asyncio.gather(*waiting)) == list(range(200))
 
     asyncio.run(main())
+
+
+def test_statistics_say_who_waits_in_all_processes():
+    queue = Queue(2)
+
+    def until(**expected):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            told = queue.statistics()
+            if all(getattr(told, name) == count for name, count in expected.items()):
+                return
+            time.sleep(0.001)
+        raise AssertionError(f"{told} instead of {expected}")
+
+    until(waiting=0)
+    getters = [started("fork", children.take_and_end, queue) for _ in range(2)]
+    until(waiting=2, waiting_getters=2)
+    getters[0].kill()
+    until(waiting=1, waiting_getters=1)
+    queue.put(1)
+    ended(getters[1])
+    queue.put_many([2, 3])
+    threads = [start_thread(lambda: queue.put(4)), start_thread(lambda: queue.put_many([5, 6])), start_thread(queue.join)]
+    until(waiting=3, waiting_putters=2, waiting_joiners=1)
+    assert sorted(queue.get(timeout=PATIENCE) for _ in range(5)) == [2, 3, 4, 5, 6]
+    for _ in range(6):
+        queue.task_done()
+    for thread in threads:
+        thread.join(PATIENCE)
+    until(waiting=0)
+
+    async def main():
+        waiting = [asyncio.create_task(queue.get_async()) for _ in range(3)]
+        await asyncio.sleep(0)
+        until(waiting_getters=3)
+        for task in waiting:
+            task.cancel()
+
+    asyncio.run(main())
+    assert queue.statistics() == queue.statistics()

@@ -39,6 +39,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SharedSemaphore", python.get_type::<semaphore::SharedSemaphore>())?;
     module.add("SharedBoundedSemaphore", python.get_type::<semaphore::SharedBoundedSemaphore>())?;
     module.add("SharedEvent", python.get_type::<event::SharedEvent>())?;
+    module.add("SharedQueueStatistics", python.get_type::<crate::statistics::SharedQueueStatistics>())?;
     module.add("SharedQueue", python.get_type::<queue::SharedQueue>())?;
     module.add("SharedPriorityQueue", python.get_type::<priority::SharedPriorityQueue>())?;
     module.add_function(wrap_pyfunction!(_join_family, module)?)?;

@@ -103,3 +103,40 @@ impl QueueStatistics {
         )
     }
 }
+
+/// Who waits for a queue that processes share: threads of all of them that sleep, as the kernel counts them, and coroutines
+/// of this process. Whoever was killed does not count.
+///
+/// >>> import oneloom.shared
+/// >>> jobs = oneloom.shared.Queue()
+/// >>> jobs.statistics()
+/// QueueStatistics(waiting_getters=0, waiting_putters=0, waiting_joiners=0)
+#[pyclass(frozen, get_all, eq, module = "oneloom.shared", name = "QueueStatistics")]
+#[derive(PartialEq)]
+pub struct SharedQueueStatistics {
+    /// How many wait now, for whatever.
+    waiting: usize,
+    /// Those that wait for an item.
+    waiting_getters: usize,
+    /// Those that wait for a free place.
+    waiting_putters: usize,
+    /// Those that wait for all work to be done.
+    waiting_joiners: usize,
+}
+
+impl From<[usize; 3]> for SharedQueueStatistics {
+    fn from([waiting_getters, waiting_putters, waiting_joiners]: [usize; 3]) -> Self {
+        let waiting = waiting_getters + waiting_putters + waiting_joiners;
+        Self { waiting, waiting_getters, waiting_putters, waiting_joiners }
+    }
+}
+
+#[pymethods]
+impl SharedQueueStatistics {
+    fn __repr__(&self) -> String {
+        format!(
+            "QueueStatistics(waiting_getters={}, waiting_putters={}, waiting_joiners={})",
+            self.waiting_getters, self.waiting_putters, self.waiting_joiners
+        )
+    }
+}

@@ -124,6 +124,12 @@ impl EventCount {
         }
     }
 
+    /// How many threads sleep here, of all processes: the kernel knows, whoever dies. Costs a system call.
+    #[cfg(not(any(loom, shuttle)))]
+    pub fn threads(&self) -> u32 {
+        self.word.sleepers(Scope::Shared)
+    }
+
     /// Makes every thread that sleeps here look again: somebody who should have woken it may have died.
     pub fn disturb(&self) {
         self.word.fetch_add(STEP, Ordering::SeqCst);

@@ -184,6 +184,15 @@ pub trait AnyQueue: Sized {
         self.flow().copies.load(Ordering::Acquire) != 0
     }
 
+    /// How many wait now for an item, for a place, and until all is done: threads of all processes that sleep, and tasks of
+    /// this one. Costs four system calls.
+    #[cfg(not(shuttle))]
+    fn waiting(&self) -> [usize; 3] {
+        let flow = self.flow();
+        let waiting = monitor::waiting;
+        [waiting(&flow.not_empty), waiting(&flow.not_full) + waiting(&flow.has_room), waiting(&flow.all_done)]
+    }
+
     /// Whether putting may succeed: a cheap look.
     fn may_put(&self) -> bool {
         self.is_shut_down() || self.len().is_ok_and(|length| length < self.maxsize())

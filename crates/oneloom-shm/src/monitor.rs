@@ -132,6 +132,14 @@ pub fn enlist(segment: &'static Segment, event: &'static EventCount, waker: Wake
     Place { number, generation: fork::generation() }
 }
 
+/// How many wait for `event` now: the threads of all processes that sleep, and the tasks of this one.
+#[cfg(not(shuttle))]
+pub fn waiting(event: &'static EventCount) -> usize {
+    let sleepers = sleepers().enter();
+    let here = sleepers.tasks.iter().filter(|group| std::ptr::eq(group.event, event));
+    here.map(|group| group.waiting.len()).sum::<usize>() + event.threads() as usize
+}
+
 /// Takes a task out of its line; false if it had been woken.
 pub fn leave(event: &'static EventCount, place: Place) -> bool {
     let mut sleepers = sleepers().enter();

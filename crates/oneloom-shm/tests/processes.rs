@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use oneloom_shm::error::Error;
 use oneloom_shm::family;
-use oneloom_shm::flow::{AnyQueue, ShutDown};
+use oneloom_shm::flow::{AnyQueue, JoinCall, ShutDown};
 use oneloom_shm::handle::{Handle, Object};
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, ReleaseError, Taken};
 use oneloom_shm::queue::{Bounds, Queue};
@@ -249,6 +249,53 @@ fn a_batch_waits_until_all_of_it_fits_and_holds_nobody_else_up() {
     assert_eq!(many.join(), 0);
     got.extend(get_many(&queue, 9).iter().map(|bytes| number_of(bytes)));
     assert_eq!(got, [1, 2, 3, 20, 10, 11, 12]);
+}
+
+#[test]
+fn who_waits_is_counted_and_the_dead_are_not() {
+    let queue = Queue::new(segment(), 1).expect("a queue");
+    let count = |waiting: [usize; 3]| {
+        let started = std::time::Instant::now();
+        while queue.waiting() != waiting {
+            assert!(started.elapsed() < PATIENCE, "{:?} instead of {waiting:?}", queue.waiting());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    count([0, 0, 0]);
+    let getters: Vec<_> = (0..3)
+        .map(|_| {
+            Child::start(|| {
+                get(&queue);
+                0
+            })
+        })
+        .collect();
+    count([3, 0, 0]);
+    getters[0].kill();
+    count([2, 0, 0]);
+    (0..2).for_each(|number| put(&queue, &item(number)));
+    count([0, 0, 0]);
+    let ended: Vec<_> = getters.into_iter().map(Child::join).collect();
+    assert_eq!(ended, [-libc::SIGKILL, 0, 0]);
+    put(&queue, &item(2));
+    let putters: Vec<_> = [vec![item(3)], vec![item(4)]]
+        .into_iter()
+        .map(|items| {
+            let queue = &queue;
+            Child::start(move || {
+                put_many(queue, &items);
+                0
+            })
+        })
+        .collect();
+    let joined =
+        Child::start(|| i32::from(block(&mut JoinCall { queue: &queue }, soon(), &mut Plainly).is_err()));
+    count([0, 2, 1]);
+    (0..3).for_each(|_| drop(get(&queue)));
+    (0..5).for_each(|_| assert_eq!(queue.task_done(), Ok(Ok(()))));
+    putters.into_iter().for_each(|putter| assert_eq!(putter.join(), 0));
+    assert_eq!(joined.join(), 0);
+    count([0, 0, 0]);
 }
 
 #[test]

@@ -104,6 +104,19 @@ mod native {
                 _ => Woken::Look,
             }
         }
+
+        /// How many threads sleep on the word now, in whatever process. Costs a system call. If the word changes all the
+        /// time, or the kernel does not tell, 0.
+        pub fn sleepers(&self, scope: Scope) -> u32 {
+            const ATTEMPTS: usize = 16;
+            // They are moved to where they are: nobody is woken, and the kernel says how many there were.
+            let count = || {
+                let seen = self.load(crate::atomic::Ordering::Relaxed);
+                futex::cmp_requeue(self, flags(scope), 0, i32::MAX as u32, self, seen)
+            };
+            let told = (0..ATTEMPTS).map(|_| count()).find(|told| *told != Err(Errno::AGAIN));
+            told.and_then(Result::ok).map_or(0, |count| count as u32)
+        }
     }
 
     impl Handle {

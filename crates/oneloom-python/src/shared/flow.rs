@@ -19,6 +19,7 @@ use crate::arguments::{Timeout, lenient_deadline, queue_deadline};
 use crate::environment::notifying;
 use crate::errors::{self, Imported};
 use crate::port;
+use crate::statistics::SharedQueueStatistics;
 use crate::waiting::{Waiting, truth};
 
 thread_local! {
@@ -177,6 +178,11 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
     pub fn shut_down(&self, python: Python<'_>, immediate: bool) -> PyResult<()> {
         let raw = &self.raw;
         notifying(python, || python.detach(|| raw.shut_down(immediate))).map_err(error)
+    }
+
+    /// Who waits now.
+    pub fn statistics(&self, python: Python<'_>) -> SharedQueueStatistics {
+        python.detach(|| self.raw.waiting()).into()
     }
 
     /// How it pickles.

@@ -16,6 +16,7 @@ use crate::arguments::{Timeout, Truth, queue_deadline};
 use crate::environment::notifying;
 use crate::errors;
 use crate::port;
+use crate::statistics::SharedQueueStatistics;
 use crate::waiting::Waiting;
 
 /// A queue for threads, coroutines and processes at once, from which the item with the smallest priority leaves first.
@@ -211,6 +212,11 @@ impl SharedPriorityQueue {
     #[getter]
     fn is_shutdown(&self) -> bool {
         self.flow.raw.is_shut_down()
+    }
+
+    /// Who waits now. Costs four system calls.
+    fn statistics(&self, python: Python<'_>) -> SharedQueueStatistics {
+        self.flow.statistics(python)
     }
 
     /// The name that was given, for messages; None without one.

@@ -16,6 +16,7 @@ use crate::arguments::{Timeout, Truth, queue_deadline};
 use crate::environment::notifying;
 use crate::errors;
 use crate::port;
+use crate::statistics::SharedQueueStatistics;
 use crate::waiting::Waiting;
 
 /// A first-in-first-out queue for threads, coroutines and processes at once.
@@ -249,6 +250,11 @@ impl SharedQueue {
     #[getter]
     fn is_shutdown(&self) -> bool {
         self.flow.raw.is_shut_down()
+    }
+
+    /// Who waits now. Costs four system calls.
+    fn statistics(&self, python: Python<'_>) -> SharedQueueStatistics {
+        self.flow.statistics(python)
     }
 
     /// The name that was given, for messages; None without one.
