@@ -107,6 +107,15 @@ def fork_and_return(event):
     return "the grandchild's"
 
 
+def fork_and_leave():
+    """Its grandchild returns; it does not."""
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        os._exit(3)
+    return "the grandchild's"
+
+
 def end_late(event):
     """Its thread goes on when the target has returned."""
     threading.Thread(target=event.wait, args=(60,)).start()

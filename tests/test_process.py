@@ -324,6 +324,24 @@ def test_ctrl_c_ends_a_wait(wait, method):
         assert finish(child).check().out == "interrupted -9\n"
 
 
+def test_who_asks_in_the_middle_of_noting_an_end_changes_nothing(monkeypatch):
+    process = started(targets.leave, 3)
+    asked = []
+    waitpid = os.waitpid
+
+    def asking(*arguments):
+        before = process.exitcode
+        found = waitpid(*arguments)
+        asked.append((before, process.exitcode))
+        return found
+
+    monkeypatch.setattr(os, "waitpid", asking)
+    process.join()
+    assert (asked, process.exitcode) == ([(None, None)], 3)
+    with pytest.raises(oneloom.WorkerDied, match="status 3"):
+        process.result()
+
+
 def test_a_signal_handler_may_ask_while_its_thread_notes_an_end():
     asked = []
 
@@ -332,7 +350,7 @@ def test_a_signal_handler_may_ask_while_its_thread_notes_an_end():
 
     previous = signal.signal(signal.SIGCHLD, handler)
     try:
-        for method in ["fork"] * 60 + ["forkserver"] * 5:
+        for method in ["fork"] * 30 + ["forkserver"] * 5:
             process = started(method=method)
             while process.is_alive():
                 os.kill(os.getpid(), signal.SIGCHLD)

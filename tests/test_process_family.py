@@ -91,6 +91,12 @@ def test_a_target_that_forks_gives_one_result_and_is_not_kept_by_its_grandchild(
     assert process.result() == grandchild
 
 
+def test_what_a_grandchild_returns_is_not_the_result():
+    process = started(targets.fork_and_leave)
+    with pytest.raises(oneloom.WorkerDied, match="status 3"):
+        process.result(PATIENCE)
+
+
 def test_two_hundred_leave_nothing_behind():
     started(method="spawn").join()  # What multiprocessing itself opens once.
     gc.collect()
