@@ -38,8 +38,8 @@ pub use lock::LockError;
 pub use mutex::{AsyncMutexGuard, Mutex, MutexGuard};
 pub use oneloom_shm::error::Error;
 pub use queue::{
-    Bounds, ByPriority, ByteQueue, Bytes, Encoding, Fifo, GetError, Iter, Order, PriorityQueue, PutError,
-    Queue, QueueOf, Serde,
+    Bounds, ByPriority, ByteQueue, Bytes, Encoding, Fifo, GetError, Iter, Lent, Order, PriorityQueue,
+    PutError, Queue, QueueOf, Serde,
 };
 pub use reentrant::{AsyncReentrantMutexGuard, ReentrantMutex, ReentrantMutexGuard};
 pub use semaphore::{Permit, ReleaseError, Semaphore};

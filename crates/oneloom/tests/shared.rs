@@ -191,6 +191,29 @@ fn a_bound_may_be_one_of_bytes() {
 }
 
 #[test]
+fn what_is_lent_is_done_when_it_is_acknowledged() {
+    let jobs = Queue::acknowledging("jobs", 2).expect("a queue");
+    jobs.put_many([1, 2]).expect("an open queue");
+    let job = jobs.lend().expect("an item");
+    let other = pollster::block_on(jobs.lend_async()).expect("an item");
+    assert_eq!((*job, *other, format!("{job:?}")), (1, 2, "Lent(1)".to_owned()));
+    assert_eq!(jobs.try_lend().expect_err("both are lent"), GetError::Empty);
+    assert_eq!(job.acknowledge(), Ok(1));
+    assert_eq!(jobs.join_timeout(Duration::from_millis(1)), Ok(false));
+    assert_eq!(other.acknowledge(), Ok(2));
+    assert_eq!(jobs.join(), Ok(()));
+    jobs.put_many([3, 4]).expect("an open queue");
+    assert_eq!(jobs.get_many(5), Ok(vec![3, 4]), "which acknowledges at once");
+    assert_eq!(jobs.unfinished(), Ok(0));
+}
+
+#[test]
+#[should_panic(expected = "made by acknowledging()")]
+fn another_queue_lends_nothing() {
+    let _ = Queue::<u8>::new().expect("a queue").lend();
+}
+
+#[test]
 fn the_smallest_priority_comes_first_and_equals_as_they_came() {
     let jobs = PriorityQueue::bounded(5).expect("a queue");
     for (name, priority) in [("c", 3), ("a", -1), ("d", 3), ("b", 0)] {

@@ -14,12 +14,14 @@ use super::object::{Held, face, wait, wait_async, wait_for_ever};
 mod encoding;
 mod error;
 mod fifo;
+mod lend;
 mod order;
 mod priority;
 
 pub use encoding::{Bytes, Encoding, Serde};
 pub use error::{GetError, PutError};
 pub use fifo::Bounds;
+pub use lend::Lent;
 pub use order::{ByPriority, Fifo, Order};
 
 face!(QueueOf<E: Encoding, O: Order>);

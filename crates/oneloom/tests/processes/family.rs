@@ -29,6 +29,7 @@ tests![
     a_child_s_objects_come_back,
     a_child_killed_while_it_puts_leaves_a_sound_queue,
     who_was_killed_while_it_waited_takes_nothing_with_it,
+    what_a_killed_child_had_not_acknowledged_comes_again,
 ];
 
 pub fn register(functions: &mut Functions) {
@@ -46,6 +47,7 @@ pub fn register(functions: &mut Functions) {
     functions.add(make);
     functions.add(flood);
     functions.add(take);
+    functions.add(borrow);
 }
 
 const ROUNDS: u64 = 2000;
@@ -177,6 +179,16 @@ fn take((numbers, mutex, event, here): (Queue<u64>, Mutex, Event, Event)) {
         scope.spawn(|| event.wait());
         here.set().expect("sound memory");
     });
+}
+
+/// Acknowledges one of two items.
+fn borrow((jobs, here): (Queue<u64>, Event)) {
+    let _lent = jobs.lend().expect("an item");
+    jobs.lend().expect("an item").acknowledge().expect("sound memory");
+    here.set().expect("sound memory");
+    loop {
+        std::thread::park();
+    }
 }
 
 fn a_mutex_excludes_processes() {
@@ -434,4 +446,17 @@ fn who_was_killed_while_it_waited_takes_nothing_with_it() {
     assert_eq!(event.wait(), Ok(()));
     eventually("nobody holds the lock", || !mutex.is_locked());
     assert_eq!(Mutex::from_handle(&numbers.to_handle()).err(), Some(Error::Kind));
+}
+
+fn what_a_killed_child_had_not_acknowledged_comes_again() {
+    let jobs = Queue::acknowledging("jobs", None).expect("a queue");
+    let here = Event::new().expect("an event");
+    jobs.put_many(1..=2).expect("an open queue");
+    let child = Process::spawn(borrow, (jobs.clone(), here.clone())).expect("a process");
+    assert_eq!(here.wait_timeout(PATIENCE), Ok(true));
+    assert_eq!(jobs.try_get(), Err(GetError::Empty));
+    child.kill().expect("a living child");
+    let job = jobs.lend_timeout(PATIENCE).expect("what the child had borrowed");
+    assert_eq!(job.acknowledge(), Ok(1));
+    assert_eq!(jobs.join_timeout(PATIENCE), Ok(true));
 }

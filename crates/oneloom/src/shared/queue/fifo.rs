@@ -73,9 +73,25 @@ impl<E: Encoding> QueueOf<E> {
         Self::make(Some(name), bounds.into())
     }
 
+    /// As [`with_name`](Self::with_name), a queue from which items are taken by [`lend`](Self::lend): what a receiver had
+    /// not acknowledged when it died is given to another one.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    ///
+    /// # Panics
+    /// If a bound is 0: such a queue could never hold anything.
+    pub fn acknowledging(name: &str, bounds: impl Into<Bounds>) -> Result<Self, Error> {
+        Self::create(Some(name), bounds.into(), true)
+    }
+
     fn make(name: Option<&str>, bounds: Bounds) -> Result<Self, Error> {
+        Self::create(name, bounds, false)
+    }
+
+    fn create(name: Option<&str>, bounds: Bounds, acknowledges: bool) -> Result<Self, Error> {
         let bounds = queue::Bounds { maxsize: checked(bounds.items), max_bytes: checked(bounds.bytes) };
-        Held::create(name, |segment| Raw::bounded(segment, bounds, false)).map(Self::over)
+        Held::create(name, |segment| Raw::bounded(segment, bounds, acknowledges)).map(Self::over)
     }
 
     /// Waits until there is a place, and puts a copy of the item in it.
@@ -256,7 +272,7 @@ impl<E: Encoding> QueueOf<E> {
 
     fn get_many_within(&self, most: usize, timeout: Option<Duration>) -> Result<Vec<E::Item>, GetError> {
         let mut call = GetManyCall { queue: &**self.held.raw(), most: at_least_one(most) };
-        read::<E>(wait(&mut call, timeout)?.ok_or(GetError::Empty)?)
+        read::<E>(self.held.raw(), wait(&mut call, timeout)?.ok_or(GetError::Empty)?)
     }
 
     /// As [`get_many`](Self::get_many), for async code on any executor. Dropping the future before it is ready takes
@@ -272,7 +288,10 @@ impl<E: Encoding> QueueOf<E> {
         most: usize,
     ) -> impl Future<Output = Result<Vec<E::Item>, GetError>> + Send + use<E> {
         let call = GetManyCall { queue: self.held.raw().clone(), most: at_least_one(most) };
-        async move { read::<E>(wait_async(call).await?) }
+        async move {
+            let raw = call.queue.clone();
+            read::<E>(&raw, wait_async(call).await?)
+        }
     }
 
     /// Up to how many bytes its items may have together; `None` is any number.
@@ -286,8 +305,18 @@ fn at_least_one(most: usize) -> u64 {
     most as u64
 }
 
-fn read<E: Encoding>(got: Result<Batch, Closed>) -> Result<Vec<E::Item>, GetError> {
+fn read<E: Encoding>(raw: &Raw, got: Result<Batch, Closed>) -> Result<Vec<E::Item>, GetError> {
     let mut batch = got.map_err(|Closed| GetError::ShutDown)?;
+    if raw.acknowledges() {
+        let (items, receipts): (Vec<_>, Vec<_>) = batch
+            .into_lent()
+            .into_iter()
+            .map(|lent| (lent.bytes().map(|bytes| E::decode(bytes, lent.mark)), lent.into_receipt()))
+            .unzip();
+        // They are this process's, which is about to have them.
+        let _ = raw.acknowledge(&receipts)?;
+        return items.into_iter().map(|item| item?.map_err(GetError::Encoding)).collect();
+    }
     batch
         .parts()
         .map(|part| match part {
