@@ -68,7 +68,6 @@ pub mod segment;
 pub mod semaphore;
 #[cfg(not(loom))]
 pub mod start;
-#[cfg(not(loom))]
 pub mod step;
 #[cfg(not(loom))]
 pub mod unborn;
