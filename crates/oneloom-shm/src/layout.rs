@@ -70,7 +70,7 @@ pub struct Record {
     pub listening: AtomicU32,
     /// The first of the process's wait records, by [`crate::arena::Reference`]. Written by the process.
     pub waits: AtomicU64,
-    /// The first [`crate::holding::Holding`] of the process, by reference. Inside the latch `holders`.
+    /// The first [holding](crate::holding) of the process, by reference. Inside the latch `holders`.
     pub holdings: AtomicU64,
 }
 

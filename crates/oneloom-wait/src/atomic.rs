@@ -1,7 +1,7 @@
 //! Where every atomic of the workspace comes from, so that loom or shuttle can replace them all.
 //!
 //! Code outside this module never names `std::sync::atomic`. `--cfg loom` chooses that model checker's types, `--cfg
-//! shuttle` those of [`interleaved`]; `--cfg oneloom_tsan` keeps the standard ones but turns fences into
+//! shuttle` those of `interleaved`; `--cfg oneloom_tsan` keeps the standard ones but turns fences into
 //! read-modify-writes, because ThreadSanitizer does not model fences.
 
 #[cfg(loom)]
