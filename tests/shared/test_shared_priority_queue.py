@@ -10,7 +10,9 @@ import signal
 import threading
 
 import children
+import numpy as np
 import pytest
+from shared_memory import is_shared
 from test_shared_queue import ITEMS
 from test_shared_travel import METHODS, PATIENCE, ended, started
 
@@ -69,6 +71,17 @@ def test_it_travels_and_any_item_comes_back_as_it_was(method):
     mailbox = Queue()
     mailbox.put(requests)
     assert mailbox.get().name == "requests"
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_an_array_arrives_without_a_copy_unless_one_is_asked_for(copy):
+    queue, array = PriorityQueue(copy=copy), np.arange(100_000)
+    queue.put(("second", array), 2)
+    queue.put(("first", array + 1), 1)
+    for name, expected in ("first", array + 1), ("second", array):
+        got, arrived = queue.get()
+        assert got == name and np.array_equal(arrived, expected)
+        assert is_shared(arrived) is not copy and arrived.flags.writeable is copy
 
 
 def test_its_handle_is_no_other_queue_s():

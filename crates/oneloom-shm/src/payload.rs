@@ -10,6 +10,9 @@ use crate::segment::Segment;
 /// Items up to this length are copied within a latch.
 pub const SMALL: usize = 4096;
 
+/// At the end of every block with an item, there is so much room for what a queue must know of it.
+pub(crate) const ROOM: u64 = 32;
+
 /// What is about to be put into a queue, or was just taken out.
 #[derive(Debug)]
 pub enum Item {
@@ -33,7 +36,15 @@ impl Item {
         if bytes.len() <= SMALL {
             return Ok(Self::Small { bytes: bytes.to_vec(), mark });
         }
-        Payload::copy_of(segment, segment.me()?, bytes, mark, 0).map(Self::Large)
+        Payload::copy_of(segment, segment.me()?, bytes, mark).map(Self::Large)
+    }
+
+    /// Gives it a block of its own, if it has none.
+    pub(crate) fn set_apart(&mut self, segment: &'static Segment, me: Tag) -> Result<(), Error> {
+        if let Self::Small { bytes, mark } = self {
+            *self = Self::Large(Payload::copy_of(segment, me, bytes, *mark)?);
+        }
+        Ok(())
     }
 
     /// How many bytes it has.
@@ -73,18 +84,12 @@ impl Payload {
         Self { block, length, mark }
     }
 
-    /// A copy of `item`, in a block that has room for `more` bytes behind it.
+    /// A copy of `item`.
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub(crate) fn copy_of(
-        segment: &'static Segment,
-        me: Tag,
-        item: &[u8],
-        mark: u32,
-        more: u64,
-    ) -> Result<Self, Error> {
-        Self::filled(segment, me, item.len() as u64, mark, more, |place| copy(item, place))
+    pub(crate) fn copy_of(segment: &'static Segment, me: Tag, item: &[u8], mark: u32) -> Result<Self, Error> {
+        Self::filled(segment, me, item.len() as u64, mark, |place| copy(item, place))
     }
 
     /// The same, if nothing is in the way: never waits.
@@ -96,9 +101,8 @@ impl Payload {
         me: Tag,
         item: &[u8],
         mark: u32,
-        more: u64,
     ) -> Result<Option<Self>, Error> {
-        let block = try_allocate(segment, me, Kind::Payload, (item.len() as u64).saturating_add(more))?;
+        let block = try_allocate(segment, me, Kind::Payload, (item.len() as u64).saturating_add(ROOM))?;
         let fill = |block| Self::fill(block, item.len() as u64, mark, |place| copy(item, place));
         block.map(fill).transpose()
     }
@@ -119,7 +123,7 @@ impl Payload {
         std::mem::forget(self);
     }
 
-    /// A block for an item of `length` bytes and room for `more` behind it, which `write` fills.
+    /// A block for an item of `length` bytes, which `write` fills.
     ///
     /// # Errors
     /// If there is no memory for it.
@@ -128,10 +132,9 @@ impl Payload {
         me: Tag,
         length: u64,
         mark: u32,
-        more: u64,
         write: impl FnOnce(NonNull<u8>),
     ) -> Result<Self, Error> {
-        let block = allocate(segment, me, Kind::Payload, length.saturating_add(more))?;
+        let block = allocate(segment, me, Kind::Payload, length.saturating_add(ROOM))?;
         Self::fill(block, length, mark, write)
     }
 

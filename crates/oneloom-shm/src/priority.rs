@@ -34,7 +34,7 @@ use crate::step::{self, Step};
 
 pub use calls::PutCall;
 use heap::Heap;
-use node::{LABEL, Node};
+use node::Node;
 use order::Order;
 pub use order::{NotANumber, Priority};
 
@@ -108,7 +108,7 @@ impl PriorityQueue {
             return Ok(None);
         }
         let (segment, me) = (self.segment(), self.segment().me()?);
-        let copy = || Payload::try_copy_of(segment, me, item, mark, LABEL);
+        let copy = || Payload::try_copy_of(segment, me, item, mark);
         self.insert(me, priority, Patience::None, copy)
     }
 

@@ -235,7 +235,10 @@ impl Scene {
             8 => attempt(JoinCall { queue }),
             9 => drop(priority.try_put(&bytes, 1, urgency)),
             10 => self.keep(priority.try_get(&mut buffer).ok().flatten().and_then(Result::ok)),
-            11 => attempt(priority::PutCall::new(priority, bytes, 1, urgency)),
+            11 => drop(
+                Item::copy_of(self.segment, &bytes, 1)
+                    .map(|item| attempt(priority::PutCall::new(priority, item, urgency))),
+            ),
             12 => self.keep(finish(GetCall { queue: priority, buffer }).and_then(Result::ok)),
             13 => drop((priority.len(), priority.is_empty(), priority.unfinished())),
             14 => drop(priority.task_done()),

@@ -98,7 +98,7 @@ impl Written {
                 // SAFETY: a block of that length that nobody knows of yet.
                 unsafe { self.write(&parcel, place) };
             };
-            Payload::filled(segment, segment.me()?, self.length_of(&parcel), mark, 0, write)
+            Payload::filled(segment, segment.me()?, self.length_of(&parcel), mark, write)
         });
         payload.map(Item::Large).map_err(error)
     }

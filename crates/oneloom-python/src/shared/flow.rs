@@ -9,10 +9,11 @@ use oneloom_shm::held::Held;
 use oneloom_shm::payload::Item;
 use oneloom_shm::wait::Call;
 use pyo3::exceptions::PyValueError;
+use pyo3::marker::Ungil;
 use pyo3::prelude::*;
 
 use super::buffer::Received;
-use super::pickling::{unpack, unpack_large};
+use super::pickling::{Packed, unpack, unpack_large};
 use super::waiting::{later, wait};
 use super::{error, open, reduce, title};
 use crate::arguments::{Timeout, lenient_deadline, queue_deadline};
@@ -106,6 +107,36 @@ impl<Q: AnyQueue + Send + Sync + 'static> Flow<Q> {
             BUFFER.set(buffer);
         }
         Ok(given)
+    }
+
+    /// Puts an item where that could not be done at once, waiting as it is told. `call` makes the call.
+    pub fn put<C: Call<Output = Result<(), ShutDown>> + Ungil + Send>(
+        &self,
+        python: Python<'_>,
+        mut given: Option<Result<(), ShutDown>>,
+        packed: &Packed<'_>,
+        call: impl FnOnce(Arc<Q>, Item) -> C,
+        block: bool,
+        timeout: Timeout,
+    ) -> PyResult<()> {
+        if given.is_none() {
+            let mut call = call(self.raw.clone(), packed.item(python, self.raw.segment())?);
+            given = notifying(python, || wait(python, &mut call, queue_deadline(block, timeout)?))?;
+            // What was not put has memory to give back, which may have to wait for another process.
+            python.detach(|| drop(call));
+        }
+        ended(python, given, &errors::FULL)
+    }
+
+    /// An awaitable that puts an item.
+    pub fn put_later<C: Call<Output = Result<(), ShutDown>> + Send + 'static>(
+        &self,
+        python: Python<'_>,
+        packed: &Packed<'_>,
+        call: impl FnOnce(Arc<Q>, Item) -> C,
+        timeout: Timeout,
+    ) -> PyResult<Waiting> {
+        put_later(python, call(self.raw.clone(), packed.item(python, self.raw.segment())?), timeout)
     }
 
     /// Takes an item, waiting as it is told.

@@ -81,21 +81,13 @@ pub enum Packed<'py> {
     Written(Written),
 }
 
-impl<'py> Packed<'py> {
+impl Packed<'_> {
     /// The bytes and their mark, if they may be put at once.
     #[inline]
     pub fn bytes(&self) -> Option<(&[u8], u32)> {
         match self {
             Self::Bytes(bytes, mark) => Some((bytes.as_bytes(), *mark)),
             Self::Written(_) => None,
-        }
-    }
-
-    /// As one run of bytes, with their mark.
-    pub fn flat(self, python: Python<'py>) -> PyResult<(Bound<'py, PyBytes>, u32)> {
-        match self {
-            Self::Bytes(bytes, mark) => Ok((bytes, mark)),
-            Self::Written(written) => Ok((written.flat(python)?, mark_of(&written))),
         }
     }
 

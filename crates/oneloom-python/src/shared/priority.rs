@@ -9,9 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyType};
 
 use super::error;
-use super::flow::{Flow, ended, put_later};
-use super::pickling::pack;
-use super::waiting::wait;
+use super::flow::{Flow, ended};
+use super::pickling::{Packed, pack};
 use crate::arguments::{Timeout, Truth, queue_deadline};
 use crate::environment::notifying;
 use crate::errors;
@@ -23,7 +22,7 @@ use crate::waiting::Waiting;
 ///
 /// Each item is put with a priority, an integer or a float; items of one priority leave as they came. Integers and floats
 /// are in one exact order. Otherwise as `oneloom.shared.Queue`: up to `maxsize` items, below one any number; items are
-/// pickled, and never compared; a process that is killed takes no more with it than the item that it had just received.
+/// pickled, and never compared; large buffers are received as read-only views, with `copy=True` as private memory; a process that is killed takes no more with it than the item that it had just received.
 ///
 /// >>> import oneloom.shared
 /// >>> jobs = oneloom.shared.PriorityQueue()
@@ -74,10 +73,10 @@ impl SharedPriorityQueue {
     fn put_at_once(
         &self,
         python: Python<'_>,
-        bytes: &[u8],
-        mark: u32,
+        packed: &Packed<'_>,
         priority: Priority,
     ) -> PyResult<Option<Result<(), ShutDown>>> {
+        let Some((bytes, mark)) = packed.bytes() else { return Ok(None) };
         notifying(python, || self.flow.raw.try_put(bytes, mark, priority)).map_err(error)
     }
 
@@ -88,24 +87,23 @@ impl SharedPriorityQueue {
         block: bool,
         timeout: Timeout,
     ) -> PyResult<()> {
-        let python = item.py();
-        let (bytes, mark) = pack(item)?.flat(item.py())?;
-        let mut given = self.put_at_once(python, bytes.as_bytes(), mark, priority)?;
-        if given.is_none() {
-            let mut call = PutCall::new(self.flow.raw.clone(), bytes.as_bytes(), mark, priority);
-            given = notifying(python, || wait(python, &mut call, queue_deadline(block, timeout)?))?;
-        }
-        ended(python, given, &errors::FULL)
+        let packed = pack(item)?;
+        let given = self.put_at_once(item.py(), &packed, priority)?;
+        let call = |queue, item| PutCall::new(queue, item, priority);
+        self.flow.put(item.py(), given, &packed, call, block, timeout)
     }
 }
 
 #[pymethods]
 impl SharedPriorityQueue {
     #[new]
-    #[pyo3(signature = (maxsize=0, *, name=None))]
-    fn new(python: Python<'_>, maxsize: isize, name: Option<String>) -> PyResult<Self> {
-        let maxsize = maxsize.try_into().unwrap_or(0);
-        let made = python.detach(|| family::home().and_then(|segment| PriorityQueue::new(segment, maxsize)));
+    #[pyo3(signature = (maxsize=0, *, copy=false, name=None))]
+    fn new(python: Python<'_>, maxsize: isize, copy: bool, name: Option<String>) -> PyResult<Self> {
+        let made = python.detach(|| {
+            let queue = PriorityQueue::new(family::home()?, maxsize.try_into().unwrap_or(0))?;
+            queue.set_copies(copy);
+            Ok(queue)
+        });
         Ok(Self { flow: Flow::new(made.map_err(error)?, name) })
     }
 
@@ -244,8 +242,7 @@ impl SharedPriorityQueue {
     fn _put_now(&self, item: &Bound<'_, PyAny>, priority: Urgency) -> PyResult<bool> {
         let python = item.py();
         port::require_loop(python)?;
-        let (bytes, mark) = pack(item)?.flat(item.py())?;
-        match self.put_at_once(python, bytes.as_bytes(), mark, priority.0)? {
+        match self.put_at_once(python, &pack(item)?, priority.0)? {
             None => Ok(false),
             given => ended(python, given, &errors::FULL).map(|()| true),
         }
@@ -257,9 +254,8 @@ impl SharedPriorityQueue {
 
     fn _put_later(&self, item: &Bound<'_, PyAny>, priority: Urgency, timeout: Timeout) -> PyResult<Waiting> {
         queue_deadline(true, timeout)?;
-        let (bytes, mark) = pack(item)?.flat(item.py())?;
-        let call = PutCall::new(self.flow.raw.clone(), bytes.as_bytes().to_vec(), mark, priority.0);
-        put_later(item.py(), call, timeout)
+        let call = |queue, item| PutCall::new(queue, item, priority.0);
+        self.flow.put_later(item.py(), &pack(item)?, call, timeout)
     }
 
     fn _get_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {

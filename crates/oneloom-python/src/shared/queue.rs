@@ -8,10 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::error;
-use super::flow::{Flow, ended, put_later, unless_ended};
+use super::flow::{Flow, ended, unless_ended};
 use super::many;
 use super::pickling::{Packed, pack};
-use super::waiting::wait;
 use crate::arguments::{Timeout, Truth, queue_deadline};
 use crate::environment::notifying;
 use crate::errors;
@@ -58,17 +57,9 @@ impl SharedQueue {
     }
 
     fn put_blocking(&self, item: &Bound<'_, PyAny>, block: bool, timeout: Timeout) -> PyResult<()> {
-        let python = item.py();
         let packed = pack(item)?;
-        let mut given = self.put_at_once(python, &packed)?;
-        if given.is_none() {
-            let item = packed.item(python, self.flow.raw.segment())?;
-            let mut call = PutCall::new(self.flow.raw.clone(), item);
-            given = notifying(python, || wait(python, &mut call, queue_deadline(block, timeout)?))?;
-            // What was not put has memory to give back, which may have to wait for another process.
-            python.detach(|| drop(call));
-        }
-        ended(python, given, &errors::FULL)
+        let given = self.put_at_once(item.py(), &packed)?;
+        self.flow.put(item.py(), given, &packed, PutCall::new, block, timeout)
     }
 
     #[inline]
@@ -301,9 +292,7 @@ impl SharedQueue {
 
     fn _put_later(&self, item: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<Waiting> {
         queue_deadline(true, timeout)?;
-        let item_here = pack(item)?.item(item.py(), self.flow.raw.segment())?;
-        let call = PutCall::new(self.flow.raw.clone(), item_here);
-        put_later(item.py(), call, timeout)
+        self.flow.put_later(item.py(), &pack(item)?, PutCall::new, timeout)
     }
 
     fn _get_later(&self, python: Python<'_>, timeout: Timeout) -> PyResult<Waiting> {

@@ -7,31 +7,29 @@ use crate::event_count::EventCount;
 use crate::flow::{AnyQueue, ShutDown};
 use crate::latch::Patience;
 use crate::member::Tag;
-use crate::payload::Payload;
+use crate::payload::Item;
 use crate::segment::Segment;
+use crate::step::{self, Step};
 use crate::wait::Call;
 
-use super::node::LABEL;
 use super::{Priority, PriorityQueue};
 
 /// Putting an item.
-pub struct PutCall<Q, B> {
+pub struct PutCall<Q> {
     queue: Q,
-    item: B,
-    mark: u32,
+    /// None once it was put.
+    item: Option<Item>,
     priority: Priority,
-    /// What it was copied to.
-    copy: Option<Payload>,
 }
 
-impl<Q: Deref<Target = PriorityQueue>, B: AsRef<[u8]>> PutCall<Q, B> {
-    /// Puts `item`, with `mark` for its receiver.
-    pub fn new(queue: Q, item: B, mark: u32, priority: Priority) -> Self {
-        Self { queue, item, mark, priority, copy: None }
+impl<Q: Deref<Target = PriorityQueue>> PutCall<Q> {
+    /// Puts an item with a priority.
+    pub fn new(queue: Q, item: Item, priority: Priority) -> Self {
+        Self { queue, item: Some(item), priority }
     }
 }
 
-impl<Q: Deref<Target = PriorityQueue>, B: AsRef<[u8]>> Call for PutCall<Q, B> {
+impl<Q: Deref<Target = PriorityQueue>> Call for PutCall<Q> {
     type Output = Result<(), ShutDown>;
 
     fn segment(&self) -> &'static Segment {
@@ -47,11 +45,13 @@ impl<Q: Deref<Target = PriorityQueue>, B: AsRef<[u8]>> Call for PutCall<Q, B> {
     }
 
     fn attempt(&mut self, me: Tag, _thorough: bool) -> Result<Option<Self::Output>, Error> {
-        if self.copy.is_none() {
-            let (segment, item) = (self.queue.segment(), self.item.as_ref());
-            self.copy = Some(Payload::copy_of(segment, me, item, self.mark, LABEL)?);
-            crate::step::at(crate::step::Step::ItemCopied);
-        }
-        self.queue.insert(me, self.priority, Patience::Latches, || Ok(self.copy.take()))
+        let segment = self.queue.segment();
+        self.item.iter_mut().try_for_each(|item| item.set_apart(segment, me))?;
+        step::at(Step::ItemCopied);
+        let give = || match self.item.take() {
+            Some(Item::Large(payload)) => Ok(Some(payload)),
+            _ => Ok(None),
+        };
+        self.queue.insert(me, self.priority, Patience::Latches, give)
     }
 }

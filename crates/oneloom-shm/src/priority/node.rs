@@ -4,7 +4,7 @@ use oneloom_wait::atomic::{AtomicU64, Ordering};
 
 use crate::arena::{Block, Kind, Reference};
 use crate::error::Error;
-use crate::payload::Payload;
+use crate::payload::{Payload, ROOM};
 use crate::segment::{Plain, Segment};
 
 use super::heap::Entry;
@@ -24,8 +24,7 @@ pub struct Label {
 // SAFETY: integers that are atomic, in a fixed layout.
 unsafe impl Plain for Label {}
 
-/// How much longer than its item a block must be.
-pub const LABEL: u64 = size_of::<Label>() as u64;
+const _: () = assert!(size_of::<Label>() as u64 == ROOM);
 
 /// An item and its label.
 pub struct Node {

@@ -9,7 +9,7 @@ use crate::event_count::EventCount;
 use crate::flow::{AnyQueue, ShutDown};
 use crate::latch::Patience;
 use crate::member::Tag;
-use crate::payload::{Item, Payload};
+use crate::payload::Item;
 use crate::segment::Segment;
 use crate::wait::Call;
 
@@ -45,12 +45,8 @@ impl<Q: Deref<Target = Queue>> PutCall<Q> {
 impl<Q: Deref<Target = Queue>> PutCall<Q> {
     /// Gives each item a block of its own.
     fn set_apart(&mut self, me: Tag) -> Result<(), Error> {
-        for item in &mut self.items {
-            if let Item::Small { bytes, mark } = item {
-                *item = Item::Large(Payload::copy_of(self.queue.segment(), me, bytes, *mark, 0)?);
-            }
-        }
-        Ok(())
+        let segment = self.queue.segment();
+        self.items.iter_mut().try_for_each(|item| item.set_apart(segment, me))
     }
 }
 

@@ -168,7 +168,10 @@ impl Line for PriorityQueue {
         let priority = Priority::from(priority);
         match self.try_put(item, MARK, priority).map_err(Stop::Failed)? {
             Some(ended) => Ok(ended),
-            None => block(&mut priority::PutCall::new(self, item, MARK, priority), deadline, &mut Plainly),
+            None => {
+                let item = Item::copy_of(self.segment(), item, MARK).map_err(Stop::Failed)?;
+                block(&mut priority::PutCall::new(self, item, priority), deadline, &mut Plainly)
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use oneloom_shm::flow::AnyQueue;
+use oneloom_shm::payload::Item;
 use oneloom_shm::priority::{Priority, PriorityQueue as Raw, PutCall};
 
 use super::{ByPriority, Encoding, PutError, QueueOf, checked, put_answer};
@@ -72,7 +74,10 @@ impl<E: Encoding> QueueOf<E, ByPriority> {
         let (raw, priority) = (&**self.held.raw(), Priority::from(priority));
         E::encode(item, |bytes| {
             let put = match raw.try_put(bytes, E::MARK, priority)? {
-                None => wait(&mut PutCall::new(raw, bytes, E::MARK, priority), timeout)?,
+                None => {
+                    let item = Item::copy_of(raw.segment(), bytes, E::MARK)?;
+                    wait(&mut PutCall::new(raw, item, priority), timeout)?
+                }
                 put => put,
             };
             put_answer(put)
@@ -91,10 +96,10 @@ impl<E: Encoding> QueueOf<E, ByPriority> {
         priority: i64,
     ) -> impl Future<Output = Result<(), PutError>> + Send + use<E> {
         let raw = self.held.raw().clone();
-        let bytes = E::encode(item, <[u8]>::to_vec);
+        let item = E::encode(item, |bytes| Item::copy_of(raw.segment(), bytes, E::MARK));
         async move {
-            let bytes = bytes.map_err(PutError::Encoding)?;
-            put_answer(Some(wait_async(PutCall::new(raw, bytes, E::MARK, Priority::from(priority))).await?))
+            let item = item.map_err(PutError::Encoding)??;
+            put_answer(Some(wait_async(PutCall::new(raw, item, Priority::from(priority))).await?))
         }
     }
 }
