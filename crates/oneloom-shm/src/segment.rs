@@ -225,16 +225,17 @@ impl Segment {
         if wanted > limit {
             return Err(Error::Limit { wanted, limit });
         }
-        let generous = (size / 8).clamp(*GROWTH.start(), *GROWTH.end()) + size;
-        let new = wanted.max(generous).min(limit.max(wanted)).min(self.reserved).next_multiple_of(PAGE);
-        let Some(descriptor) = self.descriptor.as_ref().filter(|_| wanted <= self.reserved) else {
-            return Err(Error::Memory(format!("only {} bytes of address space are reserved", self.reserved)));
-        };
-        let new = new.max(size);
+        let mut new = size;
         if wanted > size {
+            let Some(descriptor) = self.descriptor.as_ref().filter(|_| wanted <= self.reserved) else {
+                let reserved = self.reserved;
+                return Err(Error::Memory(format!("only {reserved} bytes of address space are reserved")));
+            };
+            let generous = (size / 8).clamp(*GROWTH.start(), *GROWTH.end()) + size;
+            new = wanted.max(generous).min(limit.max(wanted)).min(self.reserved).next_multiple_of(PAGE);
             reserve(descriptor, size, new - size)?;
+            step::at(Step::FileGrown);
         }
-        step::at(Step::FileGrown);
         header.size.store(new, Ordering::Release);
         step::at(Step::SizeWritten);
         Ok(())
