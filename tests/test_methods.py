@@ -82,6 +82,7 @@ class Method:
     orphan_help: str | None = None
     may_answer: bool = False  # ... and so the call may raise DeadlockError there
     in_loop: bool = False  # the subject belongs to one loop, and `help` must run there
+    in_parent: bool = False  # a forked child may not call it: tests/test_process_family.py has that
     variant: str = ""  # what tells it from another row for the same method
 
     @property
@@ -173,6 +174,18 @@ def thread_rows(owner):
     yield Method(owner, "__await__", call="await subject", is_async=True, **common)
 
 
+def process_rows(owner):
+    make = f"gate = oneloom.shared.Event(); subject = {owner}(target=gate.wait, daemon=True)"
+    make = f"import contextlib, oneloom.shared; {make}"
+    # At a program's exit, multiprocessing ends its daemons, and a thread that waits for one's result is told.
+    unless_ended = "with contextlib.suppress(oneloom.WorkerDied): "
+    common = {"setup": f"{make}; subject.start()", "help": "gate.set()", "in_parent": True}
+    yield Method(owner, "join", call="subject.join(TIMEOUT)", **common)
+    yield Method(owner, "result", call=f"{unless_ended}subject.result(TIMEOUT)", **common)
+    yield Method(owner, "join_async", call="await subject.join_async(TIMEOUT)", is_async=True, **common)
+    yield Method(owner, "__await__", call=f"{unless_ended}await subject", is_async=True, **common)
+
+
 def asyncio_rows():
     """The drop-ins for asyncio: coroutine methods under the standard names, for one loop only."""
 
@@ -212,6 +225,7 @@ def unified_rows():
     yield from queue_rows("oneloom.Queue", handed_over=True)
     yield from queue_rows("oneloom.SimpleQueue", bounded=False)
     yield from thread_rows("oneloom.Thread")
+    yield from process_rows("oneloom.Process")
 
 
 ROWS_OF = {
@@ -261,7 +275,7 @@ NEVER_WAIT = {
     "release", "locked", "statistics", "name", "set", "clear", "is_set", "isSet", "notify", "notify_all", "notifyAll",
     "reset", "abort", "parties", "n_waiting", "broken", "put_nowait", "get_nowait", "task_done", "qsize", "empty", "full",
     "maxsize", "unfinished_tasks", "is_shutdown", "shutdown", "start", "run", "cancel", "is_alive", "daemon", "ident", "native_id",
-    "getName", "setName", "isDaemon", "setDaemon",
+    "getName", "setName", "isDaemon", "setDaemon", "terminate", "kill", "close", "pid", "exitcode", "sentinel", "authkey",
     "mutex", "not_empty", "not_full", "all_tasks_done", "queue", "owner", "acquire_lock", "release_lock", "locked_lock",
 }  # fmt: skip
 # Methods that wait elsewhere, but not here.
