@@ -13,7 +13,7 @@ from typing_extensions import disjoint_base
 
 __all__ = [
     "Barrier", "BoundedSemaphore", "Completion", "Condition", "DeadlockError", "DeadlockWarning",
-    "DropInCondition", "DropInLock", "DropInRLock", "Event", "Hook", "LifoQueue", "Lock", "OwnerDiedWarning",
+    "DropInCondition", "DropInLock", "DropInRLock", "Event", "Hook", "LifoQueue", "Lock", "LongJoin", "OwnerDiedWarning",
     "PriorityQueue", "Queue", "QueueStatistics", "RLock", "Semaphore", "SharedBoundedSemaphore", "SharedEvent", "SharedLock",
     "SharedPriorityQueue", "SharedQueue", "SharedQueueStatistics", "SharedRLock", "SharedSemaphore", "ShutDown", "SimpleQueue",
     "Statistics", "Waiting", "__version__", "_after_fork", "_at_exit", "_dump_on_signal", "_join_family",
@@ -546,6 +546,12 @@ class Completion:
     async def wait_async(self, timeout: float | None = None) -> bool: ...
     def _wait_now(self) -> bool: ...
     def _wait_later(self, timeout: float | None) -> Waiting[bool]: ...
+
+@final
+class LongJoin:
+    def __new__(cls, pid: int, name: str) -> Self: ...
+    def look(self, suspicious: bool) -> None: ...
+    def leave(self) -> None: ...
 
 @final
 class Waiting(Generic[_T]):

@@ -14,7 +14,7 @@ import threading
 import time
 from multiprocessing import popen_fork, popen_forkserver, popen_spawn_posix
 
-from oneloom import _report
+from oneloom import _native, _report
 from oneloom._worker_died import out_of_memory_kills
 
 TYPE_CHECKING = False
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from oneloom._report import _Party
+
+# In milliseconds: after how long a wait is shown to other processes, and how often it looks for a deadlock then.
+_NAP, _FIRST_LOOK, _RAREST_LOOK = 20, 1000, 60_000
 
 
 class KnownEnd(popen_fork.Popen):
@@ -101,10 +104,25 @@ class KnownEnd(popen_fork.Popen):
         try:
             look = select.poll()
             look.register(self.sentinel if end is None else end, select.POLLIN)
-            return bool(look.poll(None if timeout is None else max(timeout, 0) * 1000))
+            return self._is_over_at_last(look) if timeout is None else bool(look.poll(max(timeout, 0) * 1000))
         finally:
             if end is not None:
                 os.close(end)
+
+    def _is_over_at_last(self, look: select.poll) -> bool:
+        """Wait without a limit, as one who may be part of a deadlock. A short wait pays nothing for that."""
+        if look.poll(_NAP):
+            return True
+        join = _native.LongJoin(self.pid, self.name)
+        try:
+            pause = _FIRST_LOOK
+            join.look(False)
+            while not look.poll(pause):
+                pause = min(2 * pause, _RAREST_LOOK)
+                join.look(True)
+        finally:
+            join.leave()
+        return True
 
     async def _is_over_async(self, loop: AbstractEventLoop, timeout: float | None) -> bool:
         try:

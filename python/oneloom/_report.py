@@ -97,6 +97,8 @@ def _process() -> str:
 
 
 def _thing(kind: str, name: str | None, number: int) -> str:
+    if kind == "process":
+        return f"the end of process {name!r} (pid {number})"
     if name is not None:
         return f"{kind} {name!r}"
     return f"{kind} number {number:#x}" if kind.startswith("shared") else f"{kind} at {number:#x}"
@@ -121,11 +123,10 @@ def _lines_of(wait: _Wait, holder: _Party | None = None) -> list[str]:
     if who[0] == "stranger":
         _, _, told = who[1].partition("\n")
         thing, _, places = told.partition("\n")
-        line = f"  {name_of(who)} waits for {thing or _thing(kind, name, address)}, held by {_name_with_process(holder)}"
-        return [line, *places.splitlines()]
+        return [_line(name_of(who), thing or _thing(kind, name, address), _name_with_process(holder)), *places.splitlines()]
     thing = _thing(kind, name, address)
     if holder is not None and how in ("held", "elsewhere"):
-        return [f"  {_name_with_process(who)} waits for {thing}, held by {_name_with_process(holder)}", *_lines_of_places(who)]
+        return [_line(_name_with_process(who), thing, _name_with_process(holder)), *_lines_of_places(who)]
     if kind == "thread" and other is not None:
         line = f"  {name_of(who)} waits for the end of {name_of(other)}"
     elif how == "runs on":
@@ -133,10 +134,16 @@ def _lines_of(wait: _Wait, holder: _Party | None = None) -> list[str]:
     elif how == "ended":
         line = f"  {name_of(who)} waits for {thing}, held by a thread or task that has ended"
     elif other is not None:
-        line = f"  {name_of(who)} waits for {thing}, held by {name_of(other)}"
+        line = _line(name_of(who), thing, name_of(other))
     else:
         line = f"  {name_of(who)} waits for {thing}"
     return [line, *_lines_of_places(who)]
+
+
+def _line(who: str, thing: str, holder: str) -> str:
+    # What ends is held by nobody.
+    held = "" if thing.startswith("the end of ") else f", held by {holder}"
+    return f"  {who} waits for {thing}{held}"
 
 
 def _name_with_process(party: _Party | None) -> str:
@@ -228,7 +235,8 @@ def dump(file: IO[str] | None = None) -> None:
     file = sys.stderr if file is None else file
     if file is None:
         return
-    waits = [(_lines_of(wait), wait[6], wait[7]) for wait in _native._waits()]
+    # Waits for a process's end are told by `process_waits`, from the first moment on.
+    waits = [(_lines_of(wait), wait[6], wait[7]) for wait in _native._waits() if wait[1] != "process"]
     waits += [
         ([f"  {name_of(who)} waits for the end of {process}", *_lines_of_places(who)], since, is_timed)
         for who, process, since, is_timed in process_waits()

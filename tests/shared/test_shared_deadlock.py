@@ -166,6 +166,36 @@ def test_locks_of_one_process_are_part_of_its_circles(pair):
         assert "waits for Lock 'own', held by thread" in told and f"of process {child.pid}" in told
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_joining_a_process_that_wants_what_one_holds_is_told(method):
+    lock, answers = Lock(name="ours"), Queue()
+    child = oneloom.Process(target=children.want, args=(lock, answers), start_method=method)
+    told = ""
+    with lock:
+        child.start()
+        try:
+            child.join()
+        except oneloom.DeadlockError as error:
+            told = str(error)
+    child.join(PATIENCE)
+    assert child.exitcode == 0
+    told_there = answers.get(timeout=PATIENCE)
+    assert bool(told) != bool(told_there)
+    text = told or told_there
+    assert f"process {os.getpid()} 'MainProcess' waits for the end of process '{child.name}' (pid {child.pid})\n" in text
+    assert f"of process {child.pid} '{child.name}' waits for shared Lock 'ours', held by thread 'MainThread' of" in text
+
+
+def test_joining_a_process_with_a_timeout_is_left_alone():
+    lock, answers = Lock(), Queue()
+    child = oneloom.Process(target=children.want, args=(lock, answers), start_method="fork")
+    with lock:
+        child.start()
+        child.join(0.5)
+    child.join()
+    assert answers.get(timeout=PATIENCE) == ""
+
+
 def test_tasks_that_await_are_only_suspected(pair):
     with pair.ours:
         child = pair.child(target=children.take_both_in_a_coroutine, tasks="warn")

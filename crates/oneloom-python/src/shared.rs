@@ -42,6 +42,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SharedQueueStatistics", python.get_type::<crate::statistics::SharedQueueStatistics>())?;
     module.add("SharedQueue", python.get_type::<queue::SharedQueue>())?;
     module.add("SharedPriorityQueue", python.get_type::<priority::SharedPriorityQueue>())?;
+    module.add_class::<waiting::LongJoin>()?;
     module.add_function(wrap_pyfunction!(_join_family, module)?)?;
     module.add_function(wrap_pyfunction!(_kill_at, module)?)
 }

@@ -30,7 +30,7 @@ use oneloom_wait::graph::{
     self, Account, Certainty, Deadlock, Edge, HoldElsewhere, Published, Step, obstacle_of,
 };
 use oneloom_wait::owner::{self, Owner, Standing, flag, registry};
-use oneloom_wait::wait::Environment;
+use oneloom_wait::wait::{self, Environment};
 use oneloom_wait::waiter::Waiter;
 
 use crate::arena::{Block, HEADER, Kind, Reference};
@@ -62,10 +62,30 @@ pub struct Hold {
     pub certain: bool,
 }
 
+/// In place of a name: the main thread, whose end is the end of its process.
+const MAIN: u32 = u32::MAX;
+/// In a reference: it names a process, by its tag, which is waited for until it ends.
+const PROCESS: u64 = 1 << 63;
+
 /// A hold of somebody in this process.
 pub(crate) fn hold_here(segment: &'static Segment, hold: Hold) -> Option<graph::Hold> {
-    let here = segment.me().is_ok_and(|me| me == hold.process) && hold.name != 0;
-    here.then(|| graph::Hold { owner: registry().of_short(hold.name), certain: hold.certain })
+    if hold.name == 0 || segment.me().ok()? != hold.process {
+        return None;
+    }
+    let owner = if hold.name == MAIN {
+        registry().owners().into_iter().find(|owner| is_main_thread(*owner))?
+    } else {
+        registry().of_short(hold.name)
+    };
+    Some(graph::Hold { owner, certain: hold.certain })
+}
+
+fn is_main_thread(owner: Owner) -> bool {
+    registry().native_thread(owner) == std::process::id()
+}
+
+fn flags_of_thread(owner: Owner) -> u32 {
+    if is_main_thread(owner) { flag::MAIN_THREAD } else { 0 }
 }
 
 /// A hold of somebody in another process.
@@ -118,7 +138,8 @@ impl Sleeper {
     ) -> Self {
         graph::look_beyond(beyond);
         let (thread, since) = (owner::current(), clock::now());
-        let mut flags = environment.flags() | flag::SHARED | if timed { flag::TIMED } else { 0 };
+        let timed_flag = if timed { flag::TIMED } else { 0 };
+        let mut flags = environment.flags() | flag::SHARED | flags_of_thread(thread) | timed_flag;
         let mut record = || {
             let account = environment.account(awaited.resource);
             flags |= if account.may_end { flag::MAY_END } else { 0 };
@@ -197,29 +218,35 @@ impl Drop for Showing<'_> {
     }
 }
 
-/// A task that has awaited for long.
-pub(crate) struct Task {
+/// Somebody who has waited for long, but does not sleep in [`crate::wait`]: a task, or a thread that joins a process.
+pub(crate) struct Patient {
     // Taken back before what it points to goes.
     published: Option<Published>,
-    task: Owner,
+    owner: Owner,
+    flags: u32,
     since: u64,
     record: Option<Record>,
-    /// In one place, wherever the task's future goes.
+    /// In one place, wherever this goes.
     waiter: Box<Waiter>,
 }
 
 // SAFETY: the publication is only followed inside its owner's gate, and taken back through `&mut`; the waiter is in no list.
-unsafe impl Send for Task {}
+unsafe impl Send for Patient {}
 
-/// A task may be cancelled from outside.
-const OF_TASKS: u32 = flag::SHARED | flag::AWAITS;
-
-impl Task {
-    pub(crate) fn new(segment: &'static Segment, awaited: &Awaited<'_>, task: Owner, text: &str) -> Self {
-        let (since, waiter, resource) = (clock::now(), task.to_bits(), awaited.reference);
-        let wait = Wait { waiter, caller: awaited.caller, resource, since, flags: OF_TASKS };
+impl Patient {
+    pub(crate) fn new(
+        segment: &'static Segment,
+        awaited: &Awaited<'_>,
+        owner: Owner,
+        flags: u32,
+        text: &str,
+    ) -> Self {
+        graph::look_beyond(beyond);
+        let (since, flags) = (clock::now(), flags | flag::SHARED);
+        let (waiter, caller, resource) = (owner.to_bits(), awaited.caller, awaited.reference);
+        let wait = Wait { waiter, caller, resource, since, flags };
         let record = segment.me().ok().and_then(|me| Record::new(segment, me, &wait, text).ok());
-        Self { published: None, task, since, record, waiter: Box::new(Waiter::new(Owner::NOBODY, 0)) }
+        Self { published: None, owner, flags, since, record, waiter: Box::new(Waiter::new(Owner::NOBODY, 0)) }
     }
 
     /// Shows the wait, here and to other processes, until it is hidden.
@@ -229,8 +256,9 @@ impl Task {
     pub(crate) unsafe fn show(&mut self, awaited: &Awaited<'_>) {
         self.hide();
         // SAFETY: by this function's own contract; the waiter goes with this, after the publication.
-        let published =
-            unsafe { graph::publish_since(self.task, awaited.resource, &self.waiter, OF_TASKS, self.since) };
+        let published = unsafe {
+            graph::publish_since(self.owner, awaited.resource, &self.waiter, self.flags, self.since)
+        };
         self.published = Some(published);
         self.record.iter().for_each(Record::show);
     }
@@ -240,11 +268,81 @@ impl Task {
         self.published = None;
     }
 
-    /// Whether this wait, which is shown, looks as if it could never end.
+    /// Whether this wait, which is shown, can never end, or looks so.
     pub(crate) fn examine(&self, segment: &'static Segment) -> Option<Deadlock> {
-        let found = graph::examine_here(self.task);
-        graph::pardon(self.task);
-        found.or_else(|| examine(segment, segment.me().ok()?, self.task, self.record.as_ref()))
+        let found = graph::examine_here(self.owner);
+        found.or_else(|| examine(segment, segment.me().ok()?, self.owner, self.record.as_ref()))
+    }
+}
+
+/// The end of a process of the family.
+struct EndOfProcess {
+    segment: &'static Segment,
+    process: Tag,
+    pid: u32,
+    name: String,
+}
+
+impl graph::Resource for EndOfProcess {
+    fn kind(&self) -> &'static str {
+        "process"
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn hold_elsewhere(&self) -> Option<HoldElsewhere> {
+        hold_elsewhere(self.segment, Hold { process: self.process, name: MAIN, certain: true })
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.pid.into())
+    }
+}
+
+/// A thread that has joined a process for long. It waits elsewhere; this shows its wait and looks for deadlocks.
+pub struct Join {
+    // Goes before what it points to.
+    patient: Patient,
+    end: Box<EndOfProcess>,
+}
+
+impl Join {
+    /// The wait of the calling thread for the end of a process, which is called `name`; None if that is not of its family.
+    pub fn new(
+        pid: u32,
+        name: String,
+        account: impl FnOnce(&dyn graph::Resource) -> wait::Account,
+    ) -> Option<Self> {
+        let segment = family::known_home()?;
+        let me = segment.me().ok()?;
+        let process = segment.members().find(|tag| *tag != me && segment.pid(*tag) == pid)?;
+        let end = Box::new(EndOfProcess { segment, process, pid, name });
+        let account = account(&*end);
+        let thread = owner::current();
+        let flags = flags_of_thread(thread) | if account.may_end { flag::MAY_END } else { 0 };
+        let patient = Patient::new(segment, &end.awaited(thread), thread, flags, &account.text);
+        Some(Self { patient, end })
+    }
+
+    /// Shows the wait, until this is dropped.
+    pub fn show(&mut self) {
+        let awaited = self.end.awaited(self.patient.owner);
+        // SAFETY: what is waited for stays in its box, which goes after what is shown.
+        unsafe { self.patient.show(&awaited) };
+    }
+
+    /// Whether the wait, which is shown, can never end, or looks so. Who goes on waiting then shows it again.
+    pub fn examine(&self) -> Option<Deadlock> {
+        self.patient.examine(self.end.segment)
+    }
+}
+
+impl EndOfProcess {
+    fn awaited(&self, thread: Owner) -> Awaited<'_> {
+        let reference = Reference(PROCESS | u64::from(self.process.0));
+        Awaited { resource: self, reference, caller: thread.to_bits() }
     }
 }
 
@@ -335,6 +433,9 @@ fn walk(segment: &'static Segment, me: Tag, start: Owner) -> Option<(Deadlock, V
 /// What somebody in another process waits for.
 fn account_of(segment: &'static Segment, me: Tag, process: Tag, name: u32) -> Option<Step> {
     let is_it = |shown: &Shown| {
+        if name == MAIN {
+            return shown.wait.flags & flag::MAIN_THREAD != 0;
+        }
         [shown.wait.waiter, shown.wait.caller].iter().any(|bits| Owner::from_bits(*bits).short() == name)
     };
     let shown = waits::of(segment, process).find(is_it).filter(|_| name != 0)?;

@@ -33,15 +33,18 @@ pub fn of(family: u64) -> Option<&'static Segment> {
 /// # Errors
 /// When the system has no memory or no descriptor left.
 pub fn home() -> Result<&'static Segment, Error> {
-    let home =
-        || HOME.load(Ordering::Acquire).checked_sub(1).and_then(|place| KNOWN.get(place)?.get().copied());
-    if let Some(segment) = home() {
+    if let Some(segment) = known_home() {
         return Ok(segment);
     }
     let place = know(Segment::create(limit()?)?)?;
     // Two threads may make one each: the first becomes home, the other is never used and costs a descriptor.
     let _ = HOME.compare_exchange(0, place + 1, Ordering::AcqRel, Ordering::Acquire);
-    home().ok_or(Error::Foreign)
+    known_home().ok_or(Error::Foreign)
+}
+
+/// The segment for new objects, if there is one.
+pub fn known_home() -> Option<&'static Segment> {
+    HOME.load(Ordering::Acquire).checked_sub(1).and_then(|place| KNOWN.get(place)?.get().copied())
 }
 
 /// Up to how many bytes the memory of a family may grow that begins in this process: 0 for as far as there is memory.

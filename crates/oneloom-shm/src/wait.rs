@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::{Deadlock, Resource};
-use oneloom_wait::owner::Owner;
+use oneloom_wait::owner::{Owner, flag};
 use oneloom_wait::spin;
 use oneloom_wait::wait::{Environment, Judgement};
 use oneloom_wait::waiter::Waiter;
 use oneloom_wait::word::Woken;
 
-use crate::deadlock::{Awaited, Sleeper, Task};
+use crate::deadlock::{Awaited, Patient, Sleeper};
 use crate::error::Error;
 use crate::event_count::EventCount;
 use crate::member::Tag;
@@ -182,7 +182,7 @@ fn sooner(one: Deadline, other: Deadline) -> Deadline {
 /// Dropped or cancelled, it has taken nothing: what it was woken for goes to another.
 pub struct Waiting<C: Call> {
     /// What is shown of it once it has waited for long. Goes before the call does.
-    task: Option<Task>,
+    task: Option<Patient>,
     /// In one place, wherever the future goes.
     call: Option<Box<C>>,
     event: &'static EventCount,
@@ -210,7 +210,7 @@ impl<C: Call> Waiting<C> {
     pub fn examine(&mut self, task: Owner, text: &str) -> Option<Deadlock> {
         self.place.as_ref()?;
         let awaited = self.call.as_ref()?.awaited()?;
-        let shown = self.task.insert(Task::new(self.segment, &awaited, task, text));
+        let shown = self.task.insert(Patient::new(self.segment, &awaited, task, flag::AWAITS, text));
         // SAFETY: the call stays in its box until what is shown is hidden.
         unsafe { shown.show(&awaited) };
         shown.examine(self.segment)
@@ -257,7 +257,7 @@ impl<C: Call> Future for Waiting<C> {
         let this = &mut *self;
         let Some(call) = this.call.as_mut() else { return Poll::Pending };
         // Tried only while nothing is shown, as in `sleep`.
-        this.task.iter_mut().for_each(Task::hide);
+        this.task.iter_mut().for_each(Patient::hide);
         let segment = this.segment;
         let attempt =
             |call: &mut C, thorough| segment.me().and_then(|me| call.attempt(me, thorough)).transpose();

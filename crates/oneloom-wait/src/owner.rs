@@ -124,6 +124,8 @@ pub mod flag {
     pub const SHARED: u32 = 1 << 4;
     /// The waiter may be ended by what other processes can't see: a handler of signals, the end of its process.
     pub const MAY_END: u32 = 1 << 5;
+    /// The process ends when the waiter does.
+    pub const MAIN_THREAD: u32 = 1 << 6;
 }
 
 /// One slot, 64 bytes, the same in every process that maps the table.

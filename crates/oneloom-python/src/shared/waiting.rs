@@ -3,10 +3,12 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use oneloom_shm::deadlock::Join;
 use oneloom_shm::wait::{Call, Stop, Waiting as CallFuture, block};
 use oneloom_wait::clock::Deadline;
-use oneloom_wait::graph::Deadlock;
+use oneloom_wait::graph::{Certainty, Deadlock};
 use oneloom_wait::owner::Owner;
+use oneloom_wait::wait::{Account, Judgement};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::marker::Ungil;
 use pyo3::prelude::*;
@@ -112,4 +114,56 @@ where
 {
     let (future, task) = (CallFuture::new(call), owner::current(python));
     Waiting::over(python, Box::new(Spoken { future, finish, late, task }), timeout)
+}
+
+/// A thread's wait for the end of a process, which lasts: shown to those who look for deadlocks, until it is left. The wait
+/// itself is Python's.
+#[pyclass(unsendable, module = "oneloom._native")]
+pub struct LongJoin {
+    pid: u32,
+    name: String,
+    join: Option<Join>,
+}
+
+#[pymethods]
+impl LongJoin {
+    #[new]
+    fn new(pid: u32, name: String) -> Self {
+        Self { pid, name, join: None }
+    }
+
+    /// Shows the wait and looks whether it can ever end; `suspicious` says whether a suspicion is to be reported.
+    fn look(&mut self, python: Python<'_>, suspicious: bool) -> PyResult<()> {
+        if self.join.is_none() {
+            // It may have come into the family only now.
+            let mut told = Ok(());
+            self.join = Join::new(self.pid, self.name.clone(), |resource| {
+                report::account(python, owner::thread(python), resource).unwrap_or_else(|error| {
+                    told = Err(error);
+                    Account { text: String::new(), may_end: true }
+                })
+            });
+            told?;
+        }
+        let Some(join) = &mut self.join else { return Ok(()) };
+        let found = python.detach(|| look(join));
+        let worth = |deadlock: &Deadlock| suspicious || deadlock.certainty == Certainty::Certain;
+        let Some(deadlock) = found.filter(worth) else { return Ok(()) };
+        if report::judge(python, &deadlock)? == Judgement::Raise {
+            self.join = None;
+            return Err(report::error(python, &deadlock));
+        }
+        python.detach(|| join.show());
+        Ok(())
+    }
+
+    /// The wait is over.
+    fn leave(&mut self) {
+        self.join = None;
+    }
+}
+
+fn look(join: &mut Join) -> Option<Deadlock> {
+    join.show();
+    join.examine()
 }
