@@ -9,6 +9,7 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use oneloom_shm::flow::AnyQueue;
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
 use oneloom_shm::step::{Step, kill_at};
@@ -82,6 +83,7 @@ fn a_batch_is_put_whole_or_not_at_all() {
             let put = (0..=BATCHES)
                 .find(|count| got == (0..*count).flat_map(|number| batch(round, number)).collect::<Vec<_>>());
             let put = put.unwrap_or_else(|| panic!("{what}: half a batch, or another order: {got:x?}"));
+            no_item_is_left(queue.segment(), &what);
             let (begun, done) = (begun.load(Ordering::SeqCst), done.load(Ordering::SeqCst));
             assert!((done..=begun).contains(&put), "{what}: {put} of {done} to {begun} batches");
             if status != 0 {
@@ -146,6 +148,7 @@ fn a_receiver_takes_no_more_than_its_batch_with_it() {
             rest.pop();
             let first = got[0].load(Ordering::SeqCst) as usize;
             let taken: Vec<_> = got[1..=first].iter().map(|number| number.load(Ordering::SeqCst)).collect();
+            no_item_is_left(queue.segment(), &what);
             let gone = numbers.len() - taken.len() - rest.len();
             assert!(gone as u64 <= if status == 0 { 0 } else { most }, "{what}: {gone} items are lost");
             assert!(numbers.starts_with(&taken) && numbers.ends_with(&rest), "{what}");

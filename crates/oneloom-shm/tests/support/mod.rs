@@ -7,6 +7,7 @@ pub mod matrix;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use oneloom_shm::arena;
 use oneloom_shm::flow::{AnyQueue, GetCall, ShutDown};
 use oneloom_shm::payload::Item;
 use oneloom_shm::priority::{self, Priority, PriorityQueue};
@@ -226,6 +227,16 @@ pub fn get_many_within(
 
 pub fn get_many(queue: &Queue, most: u64) -> Vec<Vec<u8>> {
     get_many_within(queue, most, soon()).expect("got in time").expect("not shut down")
+}
+
+/// Gives back what belongs to the dead; then, with no items anywhere, none has memory any more.
+pub fn no_item_is_left(segment: &'static Segment, what: &str) {
+    segment.me().and_then(|me| arena::sweep(segment, me)).expect("a sound segment");
+    let used = |kind: &u32, whose: &arena::Whose| {
+        *kind == arena::Kind::Payload as u32 && matches!(whose, arena::Whose::Process | arena::Whose::Object)
+    };
+    let left = arena::census(segment).iter().filter(|(kind, whose)| used(kind, whose)).count();
+    assert_eq!(left, 0, "{what}: blocks of items that are nowhere");
 }
 
 /// Takes items that are pending from then on.
