@@ -9,6 +9,7 @@ use harness::{Mutant, with, without};
 
 const LATCH: &str = "oneloom-shm/src/latch";
 const ARENA: &str = "oneloom-shm/src/arena";
+const SEMAPHORE: &str = "oneloom-shm/src/semaphore";
 const MUTEX: &str = "oneloom-shm/src/mutex";
 const APPEND: &str = "oneloom-shm/src/queue/append";
 const TAKE: &str = "oneloom-shm/src/queue/take";
@@ -19,6 +20,7 @@ const BOUNDED_MODEL: (&str, &str) = ("shuttle_recovery", "a_bounded_queue_loses_
 const ORDER_MODEL: (&str, &str) =
     ("shuttle_recovery", "what_is_put_while_a_receiver_looks_is_not_passed_over");
 const SWEPT_MODEL: (&str, &str) = ("shuttle_recovery", "what_a_dead_receiver_had_left_is_swept_and_no_more");
+const SEMAPHORE_MODEL: (&str, &str) = ("shuttle_recovery", "a_semaphore_has_all_its_permits_whoever_dies");
 const LOCK_MODEL: (&str, &str) = ("shuttle_recovery", "a_lock_goes_on_whoever_dies");
 
 const MUTANTS: &[Mutant] = &[
@@ -184,6 +186,29 @@ const MUTANTS: &[Mutant] = &[
         MUTEX,
         "content.event.notify(1, |mask| monitor::ring(segment, &content.event, mask));",
         LOCK_MODEL,
+    ),
+    without(
+        "the permits of the dead do not come back",
+        SEMAPHORE,
+        "content.free.fetch_add(count, Ordering::SeqCst);",
+        SEMAPHORE_MODEL,
+    ),
+    with(
+        "permits are not counted anew after one who died inside",
+        SEMAPHORE,
+        "content.free.store(free, Ordering::SeqCst);
+            content.recovered",
+        "if !PLANTED {
+                content.free.store(free, Ordering::SeqCst);
+            }
+            content.recovered",
+        SEMAPHORE_MODEL,
+    ),
+    without(
+        "a permit's return is told to nobody",
+        SEMAPHORE,
+        "self.tell(count.try_into().unwrap_or(u32::MAX));",
+        SEMAPHORE_MODEL,
     ),
 ];
 

@@ -19,6 +19,7 @@ use oneloom_shm::priority::PriorityQueue;
 use oneloom_shm::process::modelled::{begin, deaths_at, killed_at, start};
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
+use oneloom_shm::semaphore::{AcquireCall, Returned, Semaphore};
 use oneloom_shm::step::Step;
 use oneloom_shm::wait::{Call, block};
 use oneloom_wait::atomic::{AtomicU32, Ordering};
@@ -340,5 +341,56 @@ fn a_lock_goes_on_whoever_dies() {
         }
         assert!(recovered <= held && !mutex.is_locked());
         check_memory(segment, &[(Kind::Mutex, 1)]);
+    });
+}
+
+#[test]
+fn a_semaphore_has_all_its_permits_whoever_dies() {
+    const PERMITS: u64 = 2;
+    let steps = [
+        Step::PermitTaken,
+        Step::PermitReturned,
+        Step::FreeWritten,
+        Step::SemaphoreLeft,
+        Step::SemaphoreTold,
+        Step::HoldFreed,
+        Step::PermitsCounted,
+    ];
+    explore(1000, &steps, || {
+        let segment = begin(BYTES);
+        let semaphore = Semaphore::new(segment, PERMITS, true).expect("a semaphore");
+        let (handle, inside) = (semaphore.object().handle(), Arc::new(AtomicU32::new(0)));
+        // Given back by one who lives on: nobody's end wakes those who wait.
+        (0..PERMITS).for_each(|_| _ = wait(AcquireCall { semaphore: &semaphore, scoped: true }));
+        let dying = thread_rng().gen_range(1..=2);
+        let processes: Vec<_> = (1..=3)
+            .map(|name| {
+                let inside = inside.clone();
+                let fate = if name <= dying { some_time(20) } else { None };
+                start(segment, fate, move |segment| {
+                    let object = Object::open_in(segment, handle).expect("an object");
+                    let semaphore = Semaphore::from_object(object);
+                    for _ in 0..2 {
+                        wait(AcquireCall { semaphore: &semaphore, scoped: true });
+                        // Nobody dies here, so that the count is of those who live.
+                        assert!(
+                            inside.fetch_add(1, Ordering::SeqCst) < PERMITS as u32,
+                            "too many are inside"
+                        );
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        semaphore.release(Returned::Scoped).expect("its own");
+                    }
+                })
+            })
+            .collect();
+        // Often they are asleep by then.
+        (0..100).for_each(|_| shuttle::thread::yield_now());
+        (0..PERMITS).for_each(|_| semaphore.release(Returned::Scoped).expect("its own"));
+        processes.into_iter().for_each(|process| _ = process.join().expect("a sound process"));
+        (0..PERMITS).for_each(|_| _ = wait(AcquireCall { semaphore: &semaphore, scoped: true }));
+        assert_eq!(semaphore.try_acquire(true), Ok(None), "a permit too many");
+        (0..PERMITS).for_each(|_| semaphore.release(Returned::Scoped).expect("its own"));
+        assert_eq!(semaphore.value(), PERMITS);
+        check_memory(segment, &[(Kind::Semaphore, 1)]);
     });
 }
