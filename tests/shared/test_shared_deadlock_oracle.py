@@ -8,7 +8,7 @@ from deadlock_oracle import DEADLOCK, GOT, RELEASING, WANT, History, judge
 
 from conftest import STRESS, run_program, totals
 
-PROGRAMS = int(120 * STRESS)
+PROGRAMS = int(200 * STRESS)
 
 
 def history(*notes, gone=None):
