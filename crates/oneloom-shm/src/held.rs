@@ -68,7 +68,8 @@ fn key(block: Block) -> (usize, u64) {
     (std::ptr::from_ref(block.segment) as usize, block.reference.0)
 }
 
-/// A fork under way: nobody here takes hold of anything or lets go meanwhile.
+/// A fork under way: nobody here takes hold of anything or lets go meanwhile. So the gate stays shut while other
+/// libraries' handlers run, too, none of which has a reason to wait for somebody who does either.
 struct Forking {
     _inside: Inside<'static, All>,
     expected: Vec<Unborn>,
