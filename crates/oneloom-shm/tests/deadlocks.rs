@@ -206,6 +206,7 @@ fn the_dead_are_no_part_of_a_deadlock() {
         });
         until("the child waits", || somebody_waits(&ours));
         child.kill();
+        until("the child is dead", || child.is_dead());
         // Its lock and its wait stand as it left them, perhaps for as long as nobody has buried it.
         assert_eq!(lock(&theirs), Ok(Taken::Recovered));
         assert_eq!(child.join(), -libc::SIGKILL);

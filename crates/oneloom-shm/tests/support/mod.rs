@@ -88,6 +88,17 @@ impl Child {
         unsafe { libc::kill(self.0, libc::SIGKILL) };
     }
 
+    /// Whether it is dead, without reaping it: a signal that was sent takes its time.
+    pub fn is_dead(&self) -> bool {
+        // SAFETY: writes to a local variable, for which zeros are valid.
+        unsafe {
+            let mut found: libc::siginfo_t = std::mem::zeroed();
+            let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            libc::waitid(libc::P_PID, self.0 as libc::id_t, &raw mut found, options) == 0
+                && found.si_pid() != 0
+        }
+    }
+
     /// How it ended, if it has: an exit status, or a signal's number, negative.
     pub fn ended(&self) -> Option<i32> {
         let mut status = 0;
