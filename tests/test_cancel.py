@@ -11,8 +11,9 @@ import pytest
 import uvloop
 
 import oneloom
+import oneloom.shared
 from conftest import STRESS, run_program, start_thread, wait_until
-from test_methods import ASYNC_METHODS, COMMON, SYNC_METHODS
+from test_methods import ASYNC_METHODS, COMMON, SHARED_METHODS, SYNC_METHODS
 
 WAITS = int(100_000 * STRESS)
 LOOPS = [pytest.param(None, id="asyncio"), pytest.param(uvloop.new_event_loop, id="uvloop")]
@@ -41,7 +42,9 @@ def coroutine_of(method, names, timeout=None):
     return names["call"]
 
 
-UNIFIED = [pytest.param(method, id=method.id) for method in ASYNC_METHODS if not method.in_loop]
+UNIFIED = [
+    pytest.param(method, id=method.id) for method in [*ASYNC_METHODS, *SHARED_METHODS] if method.is_async and not method.in_loop
+]
 
 
 @pytest.mark.parametrize("loop_factory", LOOPS)
@@ -96,7 +99,12 @@ def test_a_timed_out_await_leaves_nothing_behind(method):
 
 
 @pytest.mark.parametrize(
-    "method", [pytest.param(m, id=m.id) for m in SYNC_METHODS if m.takes_timeout and m.owner.count(".") == 1]
+    "method",
+    [
+        pytest.param(m, id=m.id)
+        for m in [*SYNC_METHODS, *SHARED_METHODS]
+        if m.takes_timeout and not m.is_async and (m.owner.count(".") == 1 or m in SHARED_METHODS)
+    ],
 )
 def test_a_timed_out_call_leaves_nothing_behind(method):
     names = subject_of(method)
@@ -235,10 +243,11 @@ def test_wait_for_a_get_loses_no_item(loop_factory):
 
 
 @pytest.mark.stress
+@pytest.mark.parametrize("home", [oneloom, oneloom.shared], ids=["unified", "shared"])
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore"])
-def test_a_cancelled_or_timed_out_acquire_passes_the_permit_on(kind, seed):
+def test_a_cancelled_or_timed_out_acquire_passes_the_permit_on(kind, home, seed):
     """Threads and tasks fight for one permit, most of them in vain; at the end it is there, once."""
-    rng, lock = random.Random(seed), getattr(oneloom, kind)()
+    rng, lock = random.Random(seed), getattr(home, kind)()
     waits = WAITS // 8
     inside, most, ended = 0, 0, 0
 
@@ -288,8 +297,9 @@ def test_a_cancelled_or_timed_out_acquire_passes_the_permit_on(kind, seed):
 
 
 @pytest.mark.stress
-def test_a_cancelled_condition_wait_has_its_lock_back_and_passes_the_notification_on(seed):
-    rng, condition = random.Random(seed), oneloom.Condition()
+@pytest.mark.parametrize("home", [oneloom, oneloom.shared], ids=["unified", "shared"])
+def test_a_cancelled_condition_wait_has_its_lock_back_and_passes_the_notification_on(home, seed):
+    rng, condition = random.Random(seed), home.Condition()
     tokens = taken = 0
     rounds = int(300 * STRESS)
 

@@ -6,12 +6,21 @@ import threading
 import pytest
 
 import oneloom
+import oneloom.shared
 import oneloom.threading
 from conftest import run_program, start_thread, wait_until
 from test_methods import COMMON
 
 LOCKS = [oneloom.Lock, oneloom.RLock, oneloom.threading.Lock, oneloom.threading.RLock]
 IDS = ["Lock", "RLock", "drop-in Lock", "drop-in RLock"]
+# A condition goes with its lock: both of one process, or both shared.
+HOMES = pytest.mark.parametrize("home", [oneloom, oneloom.shared], ids=["unified", "shared"])
+CONDITIONS = [*((lock, oneloom.Condition) for lock in LOCKS)]
+CONDITIONS += [(lock, oneloom.shared.Condition) for lock in (oneloom.shared.Lock, oneloom.shared.RLock)]
+CONDITION_IDS = [*IDS, "shared Lock", "shared RLock"]
+UNIFIED_AND_SHARED = pytest.mark.parametrize(
+    "lock, condition_class", [CONDITIONS[0], CONDITIONS[1], *CONDITIONS[-2:]], ids=["Lock", "RLock", "shared Lock", "shared RLock"]
+)
 
 
 def released_elsewhere(lock):
@@ -28,9 +37,10 @@ def released_elsewhere(lock):
     return not errors
 
 
-def test_a_hold_by_with_is_one_again_after_a_wait():
-    lock = oneloom.Lock()
-    condition = oneloom.Condition(lock)
+@HOMES
+def test_a_hold_by_with_is_one_again_after_a_wait(home):
+    lock = home.Lock()
+    condition = home.Condition(lock)
     with condition:
         assert not condition.wait(timeout=0.001)
         assert not released_elsewhere(lock)
@@ -40,18 +50,20 @@ def test_a_hold_by_with_is_one_again_after_a_wait():
         assert not released_elsewhere(lock)
 
 
-def test_a_bare_hold_is_one_again_after_a_wait():
-    lock = oneloom.Lock()
-    condition = oneloom.Condition(lock)
+@HOMES
+def test_a_bare_hold_is_one_again_after_a_wait(home):
+    lock = home.Lock()
+    condition = home.Condition(lock)
     condition.acquire()
     assert not condition.wait(timeout=0.001)
     assert released_elsewhere(lock)
 
 
-def test_a_hold_by_async_with_is_one_again_after_a_wait():
+@HOMES
+def test_a_hold_by_async_with_is_one_again_after_a_wait(home):
     async def main():
-        lock = oneloom.Lock()
-        condition = oneloom.Condition(lock)
+        lock = home.Lock()
+        condition = home.Condition(lock)
         async with condition:
             assert not await condition.wait_async(timeout=0.001)
             assert not released_elsewhere(lock)
@@ -62,9 +74,10 @@ def test_a_hold_by_async_with_is_one_again_after_a_wait():
     oneloom.run(main())
 
 
-def test_only_its_holder_may_notify_or_wait_where_with_has_taken_the_lock():
-    lock = oneloom.Lock()
-    condition = oneloom.Condition(lock)
+@HOMES
+def test_only_its_holder_may_notify_or_wait_where_with_has_taken_the_lock(home):
+    lock = home.Lock()
+    condition = home.Condition(lock)
     errors = []
 
     def meddle():
@@ -79,9 +92,9 @@ def test_only_its_holder_may_notify_or_wait_where_with_has_taken_the_lock():
     assert errors == ["cannot notify on un-acquired lock", "cannot wait on un-acquired lock"]
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=IDS)
-def test_a_wait_whose_time_is_over_takes_its_lock_however_long_that_lasts(lock):
-    condition = oneloom.Condition(lock())
+@pytest.mark.parametrize("lock, condition_class", CONDITIONS, ids=CONDITION_IDS)
+def test_a_wait_whose_time_is_over_takes_its_lock_however_long_that_lasts(lock, condition_class):
+    condition = condition_class(lock())
     held, notified = [], True
 
     def hold():
@@ -96,7 +109,7 @@ def test_a_wait_whose_time_is_over_takes_its_lock_however_long_that_lasts(lock):
         assert not notified and condition._is_owned()
 
 
-@pytest.mark.parametrize("module", ["oneloom", "oneloom.threading"])
+@pytest.mark.parametrize("module", ["oneloom", "oneloom.threading", "oneloom.shared"])
 @pytest.mark.parametrize("lock", ["Lock", "RLock"])
 def test_ctrl_c_while_the_lock_is_taken_again_comes_when_it_is_held(module, lock):
     code = f"""
@@ -123,11 +136,12 @@ with condition:
     assert (result.out, result.err) == ("still held\ninterrupted True\nfree again\n", ""), result
 
 
+@pytest.mark.parametrize("home", ["oneloom", "oneloom.shared"])
 @pytest.mark.parametrize("lock", ["Lock", "RLock"])
-def test_what_ended_a_wait_passes_a_with_whose_lock_is_lost_to_a_deadlock(lock):
+def test_what_ended_a_wait_passes_a_with_whose_lock_is_lost_to_a_deadlock(lock, home):
     code = f"""
-lock, second, crossed = oneloom.{lock}(), oneloom.Lock(), []
-condition = oneloom.Condition(lock)
+lock, second, crossed = {home}.{lock}(), {home}.Lock(), []
+condition = {home}.Condition(lock)
 def cross():
     with condition, second: crossed.append(True)
 def interrupt():
@@ -147,7 +161,7 @@ print(crossed)
     assert (result.out, result.err) == ("interrupted DeadlockError\n[True]\n", ""), result
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=IDS)
+@pytest.mark.parametrize("lock", [*LOCKS, oneloom.shared.Lock, oneloom.shared.RLock], ids=CONDITION_IDS)
 def test_a_with_gives_back_nothing_that_a_deadlock_has_cost_it(lock):
     # As after a wait on a condition that could not take its lock again; meanwhile another one holds it.
     lock, error = lock(), KeyboardInterrupt()
@@ -157,7 +171,7 @@ def test_a_with_gives_back_nothing_that_a_deadlock_has_cost_it(lock):
     assert lock.locked()
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=IDS)
+@pytest.mark.parametrize("lock", [*LOCKS, oneloom.shared.Lock, oneloom.shared.RLock], ids=CONDITION_IDS)
 def test_a_with_that_holds_its_lock_gives_it_back_after_a_deadlock(lock):
     lock = lock()
     with pytest.raises(oneloom.DeadlockError), lock:
@@ -165,10 +179,10 @@ def test_a_with_that_holds_its_lock_gives_it_back_after_a_deadlock(lock):
     assert not lock.locked()
 
 
-@pytest.mark.parametrize("lock", [oneloom.Lock, oneloom.RLock])
-def test_a_cancelled_wait_takes_its_lock_before_it_ends(lock):
+@UNIFIED_AND_SHARED
+def test_a_cancelled_wait_takes_its_lock_before_it_ends(lock, condition_class):
     async def main():
-        condition = oneloom.Condition(lock())
+        condition = condition_class(lock())
         ended = []
 
         async def wait():
@@ -195,10 +209,10 @@ def test_a_cancelled_wait_takes_its_lock_before_it_ends(lock):
     oneloom.run(main())
 
 
-@pytest.mark.parametrize("lock", [oneloom.Lock, oneloom.RLock])
-def test_ctrl_c_in_a_coroutine_that_takes_its_lock_again_comes_when_it_is_held(lock):
+@UNIFIED_AND_SHARED
+def test_ctrl_c_in_a_coroutine_that_takes_its_lock_again_comes_when_it_is_held(lock, condition_class):
     async def main():
-        condition = oneloom.Condition(lock())
+        condition = condition_class(lock())
         held, free = asyncio.Event(), asyncio.Event()
 
         async def hold():

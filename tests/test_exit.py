@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from conftest import STRESS, run_program
-from test_methods import COMMON, METHODS
+from test_methods import COMMON, METHODS, SHARED_METHODS
 
 # Far above what an exit takes, far below the 60 s that a helper thread of these programs sleeps.
 PROMPT = 10.0
@@ -37,7 +37,7 @@ def help(): loop.call_soon_threadsafe(in_loop)
 """
 
 
-@pytest.mark.parametrize("method", [pytest.param(method, id=method.id) for method in METHODS])
+@pytest.mark.parametrize("method", [pytest.param(method, id=method.id) for method in [*METHODS, *SHARED_METHODS]])
 def test_a_daemon_thread_in_the_method_does_not_hold_up_the_exit(method):
     code = f"""{COMMON}
 {waiting_function(method)}
@@ -50,7 +50,7 @@ print("leaving")
     assert (result.out, result.err) == ("leaving\n", "")
 
 
-@pytest.mark.parametrize("method", [pytest.param(method, id=method.id) for method in METHODS])
+@pytest.mark.parametrize("method", [pytest.param(method, id=method.id) for method in [*METHODS, *SHARED_METHODS]])
 def test_a_foreground_thread_in_the_method_is_waited_for(method):
     code = f"""{COMMON}
 {waiting_function(method)}

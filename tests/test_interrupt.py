@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from conftest import finish, program, run_program
-from test_methods import COMMON, METHODS
+from test_methods import COMMON, METHODS, SHARED_METHODS
 
 
 def indent(text, depth=1):
@@ -71,8 +71,9 @@ print("went on")
 """
 
 
-CASES = [pytest.param(method, None, id=method.id) for method in METHODS]
-CASES += [pytest.param(method, 600, id=f"{method.id}-timed") for method in METHODS if method.takes_timeout]
+ROWS = [*METHODS, *SHARED_METHODS]
+CASES = [pytest.param(method, None, id=method.id) for method in ROWS]
+CASES += [pytest.param(method, 600, id=f"{method.id}-timed") for method in ROWS if method.takes_timeout]
 
 
 @pytest.mark.parametrize("method, timeout", CASES)

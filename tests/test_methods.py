@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import oneloom
 import oneloom.asyncio
 import oneloom.queue
+import oneloom.shared
 import oneloom.threading
 
 # What every program over the table begins with. `until_asleep` looks at the kernel's own record of a thread.
 COMMON = '''
 import asyncio, ctypes, os, signal, sys, threading, time
-import oneloom, oneloom.asyncio, oneloom.queue, oneloom.threading
+import oneloom, oneloom.asyncio, oneloom.queue, oneloom.shared, oneloom.threading
 
 def until(condition, deadline=20):
     end = time.monotonic() + deadline
@@ -247,7 +248,7 @@ ROWS_OF = {
 def class_at(path):
     """The class that a dotted path such as `oneloom.threading.Lock` names; in the drop-in module it may be a function."""
     module, _, name = path.rpartition(".")
-    found = getattr({"oneloom": oneloom, "oneloom.threading": oneloom.threading, "oneloom.queue": oneloom.queue,
+    found = getattr({"oneloom": oneloom, "oneloom.shared": oneloom.shared, "oneloom.threading": oneloom.threading, "oneloom.queue": oneloom.queue,
                      "oneloom.asyncio": oneloom.asyncio}[module], name)  # fmt: skip
     return found if inspect.isclass(found) else type(found())
 
@@ -261,9 +262,19 @@ def drop_in_rows():
                 yield from (row for row in rows(owner) if hasattr(class_at(owner), row.name))
 
 
+SHARED = ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Event", "Condition", "Barrier")
+
+
+def shared_rows():
+    """Rows for what processes share, with the same contracts; a fork is another matter there."""
+    for kind in SHARED:
+        yield from ROWS_OF[kind](f"oneloom.shared.{kind}")
+
+
 METHODS = [*unified_rows(), *drop_in_rows(), *asyncio_rows()]
 SYNC_METHODS = [method for method in METHODS if not method.is_async]
 ASYNC_METHODS = [method for method in METHODS if method.is_async]
+SHARED_METHODS = [*shared_rows()]
 
 
 def method_id(method):
@@ -276,7 +287,7 @@ NEVER_WAIT = {
     "reset", "abort", "parties", "n_waiting", "broken", "put_nowait", "get_nowait", "task_done", "qsize", "empty", "full",
     "maxsize", "unfinished_tasks", "is_shutdown", "shutdown", "start", "run", "cancel", "is_alive", "daemon", "ident", "native_id",
     "getName", "setName", "isDaemon", "setDaemon", "terminate", "kill", "close", "pid", "exitcode", "sentinel", "authkey",
-    "mutex", "not_empty", "not_full", "all_tasks_done", "queue", "owner", "acquire_lock", "release_lock", "locked_lock",
+    "recovered", "mutex", "not_empty", "not_full", "all_tasks_done", "queue", "owner", "acquire_lock", "release_lock", "locked_lock",
 }  # fmt: skip
 # Methods that wait elsewhere, but not here.
 NEVER_WAIT_HERE = {
@@ -294,7 +305,7 @@ def public_classes():
             found = getattr(module, name)
             if inspect.isclass(found) and found.__module__.startswith("oneloom") and not issubclass(found, BaseException):
                 seen.setdefault(found, f"{module.__name__}.{name}")
-    return seen
+    return seen | {getattr(oneloom.shared, kind): f"oneloom.shared.{kind}" for kind in SHARED}
 
 
 def test_the_table_has_every_class():
@@ -303,7 +314,7 @@ def test_the_table_has_every_class():
 
 
 def test_the_table_forgets_no_method():
-    listed = {(class_at(method.owner), method.name) for method in METHODS}
+    listed = {(class_at(method.owner), method.name) for method in [*METHODS, *SHARED_METHODS]}
     forgotten = []
     for kind, path in public_classes().items():
         for name in dir(kind):
@@ -317,13 +328,13 @@ def test_the_table_forgets_no_method():
 
 
 def test_the_table_invents_no_method():
-    for method in METHODS:
+    for method in [*METHODS, *SHARED_METHODS]:
         # A queue's iterator is an object of its own, or the queue itself.
         if method.name not in ("__next__", "__anext__"):
             assert hasattr(class_at(method.owner), method.name), method.id
 
 
 def test_every_coroutine_method_is_a_coroutine_function():
-    for method in ASYNC_METHODS:
+    for method in [*ASYNC_METHODS, *(method for method in SHARED_METHODS if method.is_async)]:
         if re.search("_async$", method.name) or method.in_loop and not method.name.startswith("_"):
             assert inspect.iscoroutinefunction(getattr(class_at(method.owner), method.name)), method.id

@@ -9,11 +9,14 @@ import pytest
 import oneloom
 import oneloom.asyncio
 import oneloom.queue
+import oneloom.shared
 import oneloom.threading
 from conftest import run_program, start_thread, wait_until
-from test_methods import ASYNC_METHODS
+from test_methods import ASYNC_METHODS, SHARED_METHODS
 
-LOCKS = [oneloom.Lock, oneloom.RLock, oneloom.threading.Lock, oneloom.threading.RLock]
+SHARED_LOCKS = [oneloom.shared.Lock, oneloom.shared.RLock]
+LOCKS = [oneloom.Lock, oneloom.RLock, oneloom.threading.Lock, oneloom.threading.RLock, *SHARED_LOCKS]
+BOTH = pytest.mark.parametrize("home", [oneloom, oneloom.shared], ids=["unified", "shared"])
 
 
 def in_thread(call):
@@ -33,7 +36,7 @@ def in_thread(call):
     return value
 
 
-@pytest.mark.parametrize("kind", [*LOCKS, oneloom.Condition, oneloom.threading.Condition], ids=repr)
+@pytest.mark.parametrize("kind", [*LOCKS, oneloom.Condition, oneloom.threading.Condition, oneloom.shared.Condition], ids=repr)
 def test_releasing_what_is_not_held_is_a_runtime_error(kind):
     lock = kind()
     with pytest.raises(RuntimeError):
@@ -47,8 +50,9 @@ def test_releasing_what_is_not_held_is_a_runtime_error(kind):
     lock.release()
 
 
-def test_a_hold_taken_by_with_belongs_to_the_thread_that_took_it():
-    lock = oneloom.Lock(name="jobs")
+@BOTH
+def test_a_hold_taken_by_with_belongs_to_the_thread_that_took_it(home):
+    lock = home.Lock(name="jobs")
     with lock:
         with pytest.raises(RuntimeError, match="jobs"):
             in_thread(lock.release)
@@ -56,9 +60,10 @@ def test_a_hold_taken_by_with_belongs_to_the_thread_that_took_it():
     assert not lock.locked()
 
 
-def test_a_hold_taken_by_async_with_belongs_to_the_task_that_took_it():
+@BOTH
+def test_a_hold_taken_by_async_with_belongs_to_the_task_that_took_it(home):
     async def main():
-        lock = oneloom.Lock()
+        lock = home.Lock()
 
         async def release():
             with pytest.raises(RuntimeError):
@@ -74,8 +79,9 @@ def test_a_hold_taken_by_async_with_belongs_to_the_task_that_took_it():
     oneloom.run(main())
 
 
-def test_a_bare_hold_may_be_released_by_anyone():
-    lock = oneloom.Lock()
+@BOTH
+def test_a_bare_hold_may_be_released_by_anyone(home):
+    lock = home.Lock()
     lock.acquire()
     in_thread(lock.release)
     assert not lock.locked()
@@ -88,7 +94,7 @@ def test_a_bare_hold_may_be_released_by_anyone():
     assert not lock.locked()
 
 
-@pytest.mark.parametrize("kind", [oneloom.RLock, oneloom.threading.RLock])
+@pytest.mark.parametrize("kind", [oneloom.RLock, oneloom.threading.RLock, oneloom.shared.RLock])
 def test_an_rlock_is_released_by_its_owner_only(kind):
     lock = kind()
     lock.acquire()
@@ -98,9 +104,10 @@ def test_an_rlock_is_released_by_its_owner_only(kind):
     assert in_thread(lambda: lock.acquire(blocking=False) and not lock.release())
 
 
-def test_an_rlock_tells_tasks_of_one_thread_apart():
+@BOTH
+def test_an_rlock_tells_tasks_of_one_thread_apart(home):
     async def main():
-        lock = oneloom.RLock()
+        lock = home.RLock()
 
         async def other():
             assert lock.acquire(blocking=False) is False
@@ -123,8 +130,9 @@ def test_a_drop_in_lock_may_be_released_by_anyone_however_it_was_taken():
     assert not lock.locked()
 
 
-def test_releasing_a_bounded_semaphore_too_often_is_a_value_error():
-    semaphore = oneloom.BoundedSemaphore(2)
+@BOTH
+def test_releasing_a_bounded_semaphore_too_often_is_a_value_error(home):
+    semaphore = home.BoundedSemaphore(2)
     with pytest.raises(ValueError):
         semaphore.release()
     semaphore.acquire()
@@ -136,7 +144,10 @@ def test_releasing_a_bounded_semaphore_too_often_is_a_value_error():
         semaphore.release()
 
 
-@pytest.mark.parametrize("kind", [oneloom.Semaphore, oneloom.BoundedSemaphore])
+SEMAPHORES = [home_semaphore for home in (oneloom, oneloom.shared) for home_semaphore in (home.Semaphore, home.BoundedSemaphore)]
+
+
+@pytest.mark.parametrize("kind", SEMAPHORES)
 def test_semaphore_values(kind):
     with pytest.raises(ValueError):
         kind(-1)
@@ -147,7 +158,7 @@ def test_semaphore_values(kind):
     assert kind(0).acquire(blocking=False) is False
 
 
-@pytest.mark.parametrize("kind", [*LOCKS, oneloom.Semaphore, oneloom.BoundedSemaphore], ids=repr)
+@pytest.mark.parametrize("kind", [*LOCKS, *SEMAPHORES], ids=repr)
 def test_a_timeout_makes_no_sense_for_a_call_that_does_not_block(kind):
     with pytest.raises(ValueError):
         kind().acquire(False, 1)
@@ -214,8 +225,9 @@ def test_a_queue_that_was_shut_down_raises_one_class_everywhere(kind):
         assert oneloom.queue.ShutDown is standard_queue.ShutDown
 
 
-def test_conditions_need_their_lock():
-    condition = oneloom.Condition()
+@BOTH
+def test_conditions_need_their_lock(home):
+    condition = home.Condition()
     for call in (condition.wait, condition.notify, condition.notify_all, lambda: condition.wait_for(lambda: False)):
         with pytest.raises(RuntimeError):
             call()
@@ -226,15 +238,16 @@ def test_conditions_need_their_lock():
 
     oneloom.run(main())
     with pytest.raises((TypeError, AttributeError)):
-        oneloom.Condition("no lock")
+        home.Condition("no lock")
 
 
-def test_barriers():
+@BOTH
+def test_barriers(home):
     with pytest.raises(ValueError):
-        oneloom.Barrier(0)
+        home.Barrier(0)
     with pytest.raises(TypeError):
-        oneloom.Barrier()
-    barrier = oneloom.Barrier(2)
+        home.Barrier()
+    barrier = home.Barrier(2)
     with pytest.raises(threading.BrokenBarrierError):
         barrier.wait(timeout=0.001)
     assert barrier.broken
@@ -258,14 +271,18 @@ def test_barriers():
     ],
 )
 def test_wrong_arguments_are_type_errors(kind, arguments):
-    with pytest.raises(TypeError):
-        getattr(oneloom, kind)(*arguments)
+    for home in (oneloom, oneloom.shared):
+        if hasattr(home, kind):
+            with pytest.raises(TypeError):
+                getattr(home, kind)(*arguments)
 
 
 @pytest.mark.parametrize("name", ["Lock", "RLock", "Semaphore", "Event", "Condition", "Queue", "PriorityQueue", "SimpleQueue"])
 def test_unknown_keywords_are_type_errors(name):
-    with pytest.raises(TypeError):
-        getattr(oneloom, name)(colour="red")
+    for home in (oneloom, oneloom.shared):
+        if hasattr(home, name):
+            with pytest.raises(TypeError):
+                getattr(home, name)(colour="red")
 
 
 def test_names():
@@ -287,6 +304,7 @@ def test_locks_and_queues_cannot_be_pickled_or_copied(name):
 
 
 UNIFIED_ASYNC = [method for method in ASYNC_METHODS if method.name.endswith("_async") and method.owner.count(".") == 1]
+UNIFIED_ASYNC += [method for method in SHARED_METHODS if method.name.endswith("_async")]
 
 
 @pytest.mark.parametrize("method", [pytest.param(method, id=method.id) for method in UNIFIED_ASYNC])

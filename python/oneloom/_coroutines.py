@@ -28,7 +28,7 @@ async def _acquire_async(self: _Lockable, timeout: float | None = None) -> bool:
 
 
 async def _exit_async(
-    self: _Lockable | _native.Condition,
+    self: _Lockable | _native.Condition | _native.SharedCondition,
     kind: type[BaseException] | None,
     value: BaseException | None,
     traceback: TracebackType | None,
@@ -112,22 +112,22 @@ async def _event_wait_async(self: _native.Event | _native.SharedEvent | _native.
     return self._wait_now() or await self._wait_later(timeout)
 
 
-async def _barrier_wait_async(self: _native.Barrier, timeout: float | None = None) -> int:
+async def _barrier_wait_async(self: _native.Barrier | _native.SharedBarrier, timeout: float | None = None) -> int:
     """Wait in a coroutine for the other parties, as `wait` does in a thread."""
     return await self._wait_later(timeout)
 
 
-async def _condition_acquire_async(self: _native.Condition, timeout: float | None = None) -> bool:
+async def _condition_acquire_async(self: _native.Condition | _native.SharedCondition, timeout: float | None = None) -> bool:
     """Take the condition's lock in a coroutine; False if `timeout` seconds pass first."""
     taken: bool = await self._lock.acquire_async(timeout)
     return taken
 
 
-async def _condition_enter_async(self: _native.Condition) -> None:
+async def _condition_enter_async(self: _native.Condition | _native.SharedCondition) -> None:
     await self._lock.__aenter__()
 
 
-async def _condition_wait_async(self: _native.Condition, timeout: float | None = None) -> bool:
+async def _condition_wait_async(self: _native.Condition | _native.SharedCondition, timeout: float | None = None) -> bool:
     """Let go of the lock, wait in a coroutine to be notified, and take the lock again.
 
     False if `timeout` seconds pass first. The lock is held again at the end even if the task was cancelled.
@@ -161,7 +161,7 @@ async def _take_again(saved: Any) -> None:
             del interrupted
 
 
-def _wait_for(self: _native.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+def _wait_for(self: _native.Condition | _native.SharedCondition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
     """Wait until `predicate()` is true, for at most `timeout` seconds; return its last value."""
     end = None if timeout is None else monotonic() + timeout
     value = predicate()
@@ -174,7 +174,7 @@ def _wait_for(self: _native.Condition, predicate: Callable[[], Any], timeout: fl
     return value
 
 
-async def _wait_for_async(self: _native.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+async def _wait_for_async(self: _native.Condition | _native.SharedCondition, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
     """Wait in a coroutine until `predicate()` is true, for at most `timeout` seconds; return its last value."""
     end = None if timeout is None else monotonic() + timeout
     value = predicate()
@@ -211,6 +211,8 @@ _METHODS: dict[Any, _Methods] = {
     _native.SharedLock: _LOCK,
     _native.SharedRLock: _LOCK,
     _native.SharedSemaphore: _LOCK,
+    _native.SharedCondition: _CONDITION,
+    _native.SharedBarrier: {"wait_async": _barrier_wait_async},
     _native.SharedEvent: {"wait_async": _event_wait_async},
     _native.SharedQueue: _QUEUE | _MANY | {"join_async": _join_async},
     _native.SharedPriorityQueue: _QUEUE | {"put_async": _put_prior_async, "join_async": _join_async},

@@ -30,7 +30,9 @@ import sys as _sys
 from oneloom import _native
 from oneloom._native import (
     OwnerDiedWarning,
+    SharedBarrier as Barrier,
     SharedBoundedSemaphore as BoundedSemaphore,
+    SharedCondition as Condition,
     SharedEvent as Event,
     SharedLock as Lock,
     SharedPriorityQueue as PriorityQueue,
@@ -38,6 +40,7 @@ from oneloom._native import (
     SharedQueueStatistics as QueueStatistics,
     SharedRLock as RLock,
     SharedSemaphore as Semaphore,
+    SharedStatistics as Statistics,
 )
 
 TYPE_CHECKING = False
@@ -45,19 +48,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["BoundedSemaphore", "Event", "Lock", "OwnerDiedWarning", "PriorityQueue", "Queue", "QueueStatistics", "RLock", "Semaphore"]
+__all__ = [
+    "Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "OwnerDiedWarning", "PriorityQueue", "Queue",
+    "QueueStatistics", "RLock", "Semaphore", "Statistics",
+]  # fmt: skip
 
 
 def _reduce(
-    kind: Any, handle: bytes, name: str | None, family: int, descriptor: int | None
+    kind: Any, handle: bytes, name: str | None, family: int, descriptor: int | None, more: list[Any]
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """How a shared object pickles: as its handle, with what brings a child that is being started into the family."""
-    return _rebuild, (kind, handle, name, _passport(family, descriptor))
+    return _rebuild, (kind, handle, name, _passport(family, descriptor), *more)
 
 
-def _rebuild(kind: Any, handle: bytes, name: str | None, passport: object) -> Any:
+def _rebuild(kind: Any, handle: bytes, name: str | None, passport: object, *more: Any) -> Any:
     # The passport has done its work by being unpickled first.
-    return kind._open(handle, name)
+    return kind._open(handle, name, *more)
 
 
 def _passport(family: int, descriptor: int | None) -> _Passport | None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 import time
 from queue import Empty
 
@@ -55,6 +56,64 @@ def hold(lock, ready, scoped=False):
 def hold_twice(lock, ready):
     with lock:
         hold(lock, ready, scoped=True)
+
+
+def wait_for_news(condition, answers):
+    with condition:
+        answers.put(condition.wait())
+
+
+def wait_for_news_in_a_coroutine(condition, answers):
+    async def main():
+        async with condition:
+            answers.put(await condition.wait_async())
+
+    asyncio.run(main())
+
+
+def wait_and_hold_on(condition, ready):
+    with condition:
+        condition.wait()
+        ready.put("notified")
+        time.sleep(60)
+
+
+def call(subject, method):
+    try:
+        getattr(subject, method)()
+    except threading.BrokenBarrierError:
+        return
+    if hasattr(subject, "recovered"):
+        subject.release()
+
+
+def call_inside(condition, method):
+    with condition:
+        call(condition, method)
+
+
+def nothing():
+    pass
+
+
+def meet(barrier, answers):
+    for _ in range(3):
+        answers.put(barrier.wait())
+
+
+def meet_in_a_coroutine(barrier, answers):
+    async def main():
+        for _ in range(3):
+            answers.put(await barrier.wait_async())
+
+    asyncio.run(main())
+
+
+def meet_and_tell(barrier, answers):
+    try:
+        answers.put(barrier.wait())
+    except threading.BrokenBarrierError:
+        answers.put("broken")
 
 
 def leave(scope, answer):

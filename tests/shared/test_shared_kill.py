@@ -30,7 +30,9 @@ NEVER |= {"ItemCopied", "OrderEntered", "HeapMade", "HeapRetired", "HeapNamed", 
           "ItemCounted", "ItemTaken", "ItemRemoved", "OrderLeft", "ItemTold", "HeapRebuilt"}  # fmt: skip
 # Steps of what the Rust tests kill over in a file of its own.
 NEVER |= {"DepthWritten", "DepthCleared", "PermitTaken", "PermitReturned", "FreeWritten", "HoldFreed", "PermitsCounted",
-          "SemaphoreLeft", "SemaphoreTold"}  # fmt: skip
+          "SemaphoreLeft", "SemaphoreTold", "SeatTaken", "SeatsLinked", "SeatsOwned", "SeatNotified", "SeatWoken", "SeatRelieved",
+          "SeatLeft", "PartySeated", "PartyActs", "PartyLeft", "BreakNoted", "RoundEnded", "SeatsCleared", "BarrierRepaired",
+          "BarrierTold"}  # fmt: skip
 NEVER |= {"ChildExpected", "ChildBorn", "HoldingsMade", "HoldingGiven", "HoldingLinked", "ItemShared", "HoldStruck",
           "HoldingUnlinked", "ItemReclaimed"}  # fmt: skip
 # Steps of queues whose items are acknowledged: test_shared_acknowledge kills there.

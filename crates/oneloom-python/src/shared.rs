@@ -4,9 +4,11 @@
 //! - `pickling`, `buffer`: what goes through a queue, as bytes; and buffers that are received without a copy.
 //! - `flow`: what the classes of queues have in common.
 //! - `many`, `receipts`: many items at once; items that are pending until they are done.
-//! - `lock`, `rlock`, `semaphore`, `event`, `queue`, `priority`: the classes.
+//! - `lock`, `rlock`, `semaphore`, `condition`, `barrier`, `event`, `queue`, `priority`: the classes.
 
+mod barrier;
 mod buffer;
+mod condition;
 mod event;
 mod flow;
 mod lock;
@@ -29,15 +31,19 @@ use pyo3::prelude::*;
 
 use crate::errors::OwnerDiedWarning;
 use crate::once::intern;
+use crate::statistics::SharedStatistics;
 
 /// Adds the classes and this module's functions.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let python = module.py();
     // Under names of their own here: they call themselves like the classes of this process alone.
+    module.add("SharedStatistics", python.get_type::<SharedStatistics>())?;
     module.add("SharedLock", python.get_type::<lock::SharedLock>())?;
     module.add("SharedRLock", python.get_type::<rlock::SharedRLock>())?;
     module.add("SharedSemaphore", python.get_type::<semaphore::SharedSemaphore>())?;
     module.add("SharedBoundedSemaphore", python.get_type::<semaphore::SharedBoundedSemaphore>())?;
+    module.add("SharedCondition", python.get_type::<condition::SharedCondition>())?;
+    module.add("SharedBarrier", python.get_type::<barrier::SharedBarrier>())?;
     module.add("SharedEvent", python.get_type::<event::SharedEvent>())?;
     module.add("SharedQueueStatistics", python.get_type::<crate::statistics::SharedQueueStatistics>())?;
     module.add("SharedQueue", python.get_type::<queue::SharedQueue>())?;
@@ -99,12 +105,22 @@ fn open<T: Shared>(handle: &[u8]) -> PyResult<Object<T>> {
 
 /// How an object pickles: as its handle, which brings the segment's descriptor to a child that is being started.
 fn reduce<T: Shared>(slf: &Bound<'_, PyAny>, object: &Object<T>, name: Option<&str>) -> PyResult<Py<PyAny>> {
+    reduce_with(slf, object, name, Vec::new())
+}
+
+/// The same with more of what `_open` takes.
+fn reduce_with<T: Shared>(
+    slf: &Bound<'_, PyAny>,
+    object: &Object<T>,
+    name: Option<&str>,
+    more: Vec<Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
     let python = slf.py();
     let handle = object.handle().to_bytes();
     let family =
         (object.segment().family(), object.segment().descriptor().map(|descriptor| descriptor.as_raw_fd()));
     let reduce = python.import("oneloom.shared")?.getattr(intern!(python, "_reduce"))?;
-    Ok(reduce.call1((slf.get_type(), handle.as_slice(), name, family.0, family.1))?.unbind())
+    Ok(reduce.call1((slf.get_type(), handle.as_slice(), name, family.0, family.1, more))?.unbind())
 }
 
 /// `oneloom.shared.Class 'name' 0x…`: the number is the same in every process.

@@ -42,6 +42,26 @@ impl Statistics {
     }
 }
 
+/// Who waits for an object that processes share: threads of all of them that sleep, as the kernel counts them, and coroutines
+/// of this process; at a condition, all of them. Whoever was killed does not count.
+///
+/// >>> import oneloom.shared
+/// >>> oneloom.shared.Lock().statistics()
+/// Statistics(waiting=0)
+#[pyclass(frozen, get_all, eq, module = "oneloom.shared", name = "Statistics")]
+#[derive(PartialEq)]
+pub struct SharedStatistics {
+    /// How many wait now.
+    pub waiting: usize,
+}
+
+#[pymethods]
+impl SharedStatistics {
+    fn __repr__(&self) -> String {
+        format!("Statistics(waiting={})", self.waiting)
+    }
+}
+
 /// Slow-path events of a queue since it was made, and who waits now. Calls that need not wait are not counted.
 ///
 /// >>> import oneloom, queue

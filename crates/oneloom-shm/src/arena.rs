@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 
 use oneloom_wait::atomic::Ordering;
 
+use crate::condition;
 use crate::error::Error;
 use crate::holding;
 use crate::latch::{Entry, Inside};
@@ -43,6 +44,10 @@ pub enum Kind {
     Reentrant = 6,
     /// A [`crate::semaphore::Semaphore`].
     Semaphore = 7,
+    /// A [`crate::condition::Condition`], or more seats of one.
+    Condition = 8,
+    /// A [`crate::barrier::Barrier`].
+    Barrier = 9,
     /// A [`crate::priority::PriorityQueue`].
     PriorityQueue = 10,
     /// The index of a priority queue.
@@ -392,6 +397,7 @@ pub fn sweep(segment: &'static Segment, me: Tag) -> Result<(), Error> {
         let reference = Reference::new(offset, block.generation.load(Ordering::Acquire));
         let object = Block { segment, reference };
         match kind_and_class(block) {
+            Some((kind, _)) if kind == Kind::Condition as usize => condition::repair(object, me)?,
             Some((kind, _)) if kind == Kind::Queue as usize => queue::repair(object, me)?,
             Some((kind, _)) if kind == Kind::PriorityQueue as usize => priority::repair(object, me)?,
             _ => {}

@@ -72,6 +72,12 @@ impl Event {
         self.object.content().state.load(Ordering::SeqCst)
     }
 
+    /// How many wait for it: threads of all processes that sleep, and tasks of this one.
+    #[cfg(not(shuttle))]
+    pub fn waiting(&self) -> usize {
+        monitor::waiting(&self.object.content().waiters)
+    }
+
     /// Whether the flag is up.
     pub fn is_set(&self) -> bool {
         self.state() & UP != 0

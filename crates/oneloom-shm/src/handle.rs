@@ -126,12 +126,21 @@ impl<T: Shared> Object<T> {
     /// # Errors
     /// If there is no memory for it.
     pub fn create(segment: &'static Segment) -> Result<Self, Error> {
+        Self::create_with(segment, 0)
+    }
+
+    /// A new one with so many bytes behind it, all zeros.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn create_with(segment: &'static Segment, more: u64) -> Result<Self, Error> {
         count_forks();
         let me = segment.me()?;
-        let block = allocate(segment, me, T::KIND, size_of::<T>() as u64)?;
-        let place = block.bytes(size_of::<T>() as u64)?;
-        // SAFETY: the block is this process's own, as large as the type, and nobody knows of it yet.
-        unsafe { place.write_bytes(0, size_of::<T>()) };
+        let size = size_of::<T>() as u64 + more;
+        let block = allocate(segment, me, T::KIND, size)?;
+        let place = block.bytes(size)?;
+        // SAFETY: the block is this process's own, as large as this, and nobody knows of it yet.
+        unsafe { place.write_bytes(0, size as usize) };
         // It belongs to itself: whoever has it may outlive this process.
         block.becomes_part_of(block.reference)?;
         let born = Some(FORKS.load(Ordering::SeqCst));

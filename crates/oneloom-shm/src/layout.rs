@@ -117,7 +117,10 @@ pub(crate) use rows;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event, event_count, flow, holding, mutex, priority, queue, reentrant, semaphore, waits};
+    use crate::{
+        barrier, condition, event, event_count, flow, holding, mutex, priority, queue, reentrant, semaphore,
+        waits,
+    };
 
     /// Each table of `LAYOUT.md` is what the code has, whole and in order.
     #[test]
@@ -143,6 +146,7 @@ mod tests {
             free
         });
         let (start, tail, head, of_queue, [pending, page_of_slots, slot]) = queue::rows();
+        let [of_condition, seat] = condition::rows();
         let (of_priority_queue, of_labels) = priority::rows();
         for (title, (size, rows)) in [
             ("Header", of_header),
@@ -153,6 +157,9 @@ mod tests {
             ("Event", event::rows()),
             ("Reentrant mutex", reentrant::rows()),
             ("Semaphore", semaphore::rows()),
+            ("Condition", of_condition),
+            ("Seat", seat),
+            ("Barrier", barrier::rows()),
             ("Flow", flow::rows()),
             ("Wait", waits::rows()),
             ("Queue", of_queue),

@@ -15,7 +15,8 @@
 //! - [`payload`], [`flow`]: items on their way; what queues of every order have in common.
 //! - [`waits`], [`deadlock`]: who waits, for other processes to read, and waits that can never end.
 //! - [`handle`]: how an object is named across processes.
-//! - [`mutex`], [`reentrant`], [`semaphore`], [`event`], [`queue`], [`priority`]: what users use.
+//! - [`mutex`], [`reentrant`], [`semaphore`], [`event`], [`condition`], [`barrier`], [`queue`], [`priority`]: what users
+//!   use.
 //! - [`start`]: starting this program once more, with the segment's descriptor.
 //!
 //! In shuttle's models a segment stands on the heap, and processes are threads that [`process`] kills; in loom's there is
@@ -23,6 +24,10 @@
 
 #[cfg(not(loom))]
 pub mod arena;
+#[cfg(not(loom))]
+pub mod barrier;
+#[cfg(not(loom))]
+pub mod condition;
 #[cfg(not(loom))]
 pub mod deadlock;
 #[cfg(not(loom))]

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use oneloom_wait::atomic::Ordering;
 use oneloom_wait::fork;
 use oneloom_wait::gate::AfterFork;
 #[cfg(not(shuttle))]
@@ -85,6 +86,11 @@ impl Drop for Watched {
     fn drop(&mut self) {
         sleepers().enter().threads.retain(|(number, _)| *number != self.number);
     }
+}
+
+/// Whether this process watches deaths already.
+pub fn watches(segment: &Segment) -> bool {
+    segment.monitored.load(Ordering::Acquire) == fork::generation()
 }
 
 /// From now on, a death in the family makes the calling thread look again at `event`.

@@ -280,6 +280,12 @@ impl Mutex {
         self.core().is_locked()
     }
 
+    /// How many wait for it: threads of all processes that sleep, and tasks of this one.
+    #[cfg(not(shuttle))]
+    pub fn waiting(&self) -> usize {
+        monitor::waiting(&self.object.content().event)
+    }
+
     /// Whether whoever holds it has died. Costs 10 µs if somebody holds it.
     pub fn is_abandoned(&self) -> bool {
         self.core().is_abandoned()

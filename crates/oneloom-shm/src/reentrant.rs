@@ -110,7 +110,7 @@ impl ReentrantMutex {
         let already = self.held(me, name).unwrap_or(0);
         let taken = already > 0 || self.core().take(me, Holder { name, scoped: true });
         if taken {
-            self.object.content().depth.store(depth(me, already + count), Ordering::Release);
+            self.object.content().depth.store(depth(me, already.saturating_add(count)), Ordering::Release);
             step::at(Step::DepthWritten);
         }
         taken
@@ -175,6 +175,12 @@ impl ReentrantMutex {
     /// How often it is held, by whomever.
     pub fn count(&self) -> u32 {
         self.object.content().depth.load(Ordering::Relaxed) as u32
+    }
+
+    /// How many wait for it: threads of all processes that sleep, and tasks of this one.
+    #[cfg(not(shuttle))]
+    pub fn waiting(&self) -> usize {
+        crate::monitor::waiting(&self.object.content().lock.event)
     }
 
     /// Whether somebody holds it.

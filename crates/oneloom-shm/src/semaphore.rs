@@ -125,6 +125,12 @@ impl Semaphore {
         &self.object
     }
 
+    /// How many wait for one: threads of all processes that sleep, and tasks of this one.
+    #[cfg(not(shuttle))]
+    pub fn waiting(&self) -> usize {
+        monitor::waiting(&self.object.content().event)
+    }
+
     /// How many permits are free.
     pub fn value(&self) -> u64 {
         self.object.content().free.load(Ordering::Relaxed)
@@ -165,7 +171,7 @@ impl Semaphore {
         let mine = self.of_mine(me);
         let free = content.free.load(Ordering::Relaxed).checked_sub(1)?;
         if scoped {
-            content.holds[me.slot()].store(hold(me, mine as u32 + 1), Ordering::SeqCst);
+            content.holds[me.slot()].store(hold(me, (mine as u32).saturating_add(1)), Ordering::SeqCst);
         } else {
             content.permits.fetch_sub(1, Ordering::SeqCst);
         }

@@ -32,6 +32,8 @@ steps! {
     DepthWritten, DepthCleared,
     PermitTaken, PermitReturned, FreeWritten, HoldFreed, PermitsCounted, SemaphoreLeft, SemaphoreTold,
     ChildExpected, ChildBorn, HoldingsMade, HoldingGiven, HoldingLinked, ItemShared, HoldStruck, HoldingUnlinked, ItemReclaimed,
+    SeatTaken, SeatsLinked, SeatsOwned, SeatNotified, SeatWoken, SeatRelieved, SeatLeft,
+    PartySeated, PartyActs, PartyLeft, BreakNoted, RoundEnded, SeatsCleared, BarrierRepaired, BarrierTold,
     FlagRaised, FlagTold, WordBumped, MaskTaken,
 }
 

@@ -270,6 +270,8 @@ impl<C: Call> Future for Waiting<C> {
         }
         if result.is_none() {
             let front = this.place.take().is_some_and(|place| !monitor::leave(this.event, place));
+            // It may have one of its own by now.
+            this.event = call.event();
             this.place = Some(monitor::enlist(this.segment, this.event, context.waker().clone(), front));
             result = attempt(call, true);
         }

@@ -131,8 +131,8 @@ impl<Q: Line> Scene<Q> {
 }
 
 /// Steps that a busy child does not come to; each has a test of its own, below, in `deadlocks`,
-/// `deaths_sync` or `deaths_of_holders`.
-const ELSEWHERE: [Step; 40] = [
+/// `deaths_sync`, `deaths_at_meetings` or `deaths_of_holders`.
+const ELSEWHERE: [Step; 55] = [
     Step::WaitLinked,
     Step::WaitWritten,
     Step::WaitShown,
@@ -158,6 +158,21 @@ const ELSEWHERE: [Step; 40] = [
     Step::HoldStruck,
     Step::HoldingUnlinked,
     Step::ItemReclaimed,
+    Step::SeatTaken,
+    Step::SeatsLinked,
+    Step::SeatsOwned,
+    Step::SeatNotified,
+    Step::SeatWoken,
+    Step::SeatRelieved,
+    Step::SeatLeft,
+    Step::PartySeated,
+    Step::PartyActs,
+    Step::PartyLeft,
+    Step::BreakNoted,
+    Step::RoundEnded,
+    Step::SeatsCleared,
+    Step::BarrierRepaired,
+    Step::BarrierTold,
     Step::FlagRaised,
     Step::FlagTold,
     Step::BlockCarved,

@@ -1,31 +1,27 @@
-//! Processes that die by SIGKILL at every step of what locks, semaphores, conditions and barriers do: nobody hangs, and
-//! what the dead held comes back.
+//! Processes that die by SIGKILL at every step of what reentrant locks and semaphores do: nobody hangs, and what the dead
+//! held comes back.
 
 // ThreadSanitizer does not survive a fork.
 #![cfg(not(any(loom, shuttle, oneloom_tsan)))]
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oneloom_shm::mutex::Taken;
 use oneloom_shm::reentrant::{ReentrantCall, ReentrantMutex};
-use oneloom_shm::segment::Segment;
 use oneloom_shm::semaphore::{AcquireCall, Returned, Semaphore};
 use oneloom_shm::step::{Step, kill_at};
 use oneloom_shm::wait::block;
+use oneloom_wait::clock::Deadline;
 use support::matrix::{killed, kills};
 use support::*;
-
-fn segment() -> &'static Segment {
-    Segment::create(0).expect("a segment")
-}
 
 /// Kills a child at every step of its work, early and late, while the parent works beside it; then `check`s.
 fn storm(steps: &[Step], work: impl Fn(u64), check: impl Fn(&str)) {
     for step in steps {
         let mut count = 0;
-        for round in 0..20 * stress() as u32 {
+        for round in 0..kills(20) as u32 {
             let passes = round * 3 % 40;
             let what = format!("{step:?} after {passes} passes, round {round}");
             let child = Child::start(|| {
@@ -43,22 +39,11 @@ fn storm(steps: &[Step], work: impl Fn(u64), check: impl Fn(&str)) {
             check(&what);
             if ended != 0 {
                 count += 1;
-                killed(*step, "free or recovered, nothing lost");
+                killed(*step, "nothing that it held is lost");
             }
         }
-        println!("{step:?}: {count} killed");
         assert!(count > 0, "{step:?} was never passed");
     }
-}
-
-/// A child that does `work` and is killed over `step`, the first time it is there.
-fn killed_over<R>(step: Step, work: impl FnOnce() -> R) {
-    let child = Child::start(|| {
-        kill_at(step, 0);
-        let _ = work();
-        0
-    });
-    assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
 }
 
 fn lock(mutex: &ReentrantMutex, name: u64) -> Taken {
@@ -98,6 +83,7 @@ fn a_reentrant_lock_survives_two_holders_in_a_row() {
         let mutex = ReentrantMutex::new(segment()).expect("a lock");
         killed_over(Step::MutexTaken, || lock(&mutex, 1));
         killed_over(step, || lock(&mutex, 1));
+        killed(step, "lock recovered");
         assert_eq!(mutex.count_of(1), Ok(0), "{step:?}: a hold of another process's");
         assert_eq!(lock(&mutex, 1), Taken::Recovered, "{step:?}");
         assert_eq!(mutex.count_of(1), Ok(1), "{step:?}");
@@ -159,17 +145,15 @@ fn the_permits_of_the_dead_are_told_apart() {
 fn one_killed_while_it_brings_permits_back_loses_none() {
     for step in [Step::HoldFreed, Step::FreeWritten, Step::PermitsCounted] {
         for _ in 0..kills(1) {
-            apart(|| {
-                let semaphore = Semaphore::new(segment(), PERMITS, true).expect("a semaphore");
-                for _ in 1..PERMITS {
-                    acquire(&semaphore, false);
-                }
-                killed_over(Step::PermitTaken, || acquire(&semaphore, true));
-                killed_over(step, || acquire(&semaphore, true));
-                (1..PERMITS).for_each(|_| semaphore.release(Returned::Plainly(1)).expect("room"));
-                count(&semaphore, &format!("{step:?}"));
-            });
-            killed(step, "all permits came back");
+            let semaphore = Semaphore::new(segment(), PERMITS, true).expect("a semaphore");
+            for _ in 1..PERMITS {
+                acquire(&semaphore, false);
+            }
+            killed_over(Step::PermitTaken, || acquire(&semaphore, true));
+            killed_over(step, || acquire(&semaphore, true));
+            (1..PERMITS).for_each(|_| semaphore.release(Returned::Plainly(1)).expect("room"));
+            count(&semaphore, &format!("{step:?}"));
+            killed(step, "all permits are there");
         }
     }
 }
@@ -178,10 +162,25 @@ fn one_killed_while_it_brings_permits_back_loses_none() {
 fn a_permit_that_was_taken_plainly_is_anybody_s() {
     let semaphore = Semaphore::new(segment(), 1, false).expect("a semaphore");
     killed_over(Step::SemaphoreLeft, || acquire(&semaphore, false));
-    let moment = oneloom_wait::clock::Deadline::after(Some(Duration::from_millis(60)));
+    let moment = Deadline::after(Some(Duration::from_millis(60)));
     assert!(block(&mut AcquireCall { semaphore: &semaphore, scoped: false }, moment, &mut Plainly).is_err());
     semaphore.release(Returned::Plainly(1)).expect("room");
     assert_eq!(acquire(&semaphore, false), Taken::Clean);
+}
+
+#[test]
+fn who_dies_waiting_is_not_counted() {
+    let semaphore = Semaphore::new(segment(), 0, false).expect("a semaphore");
+    let child = Child::start(|| {
+        acquire(&semaphore, true);
+        0
+    });
+    while semaphore.waiting() == 0 {
+        std::thread::yield_now();
+    }
+    child.kill();
+    assert_eq!(child.join(), -libc::SIGKILL);
+    assert_eq!(semaphore.waiting(), 0);
 }
 
 #[test]
@@ -194,9 +193,10 @@ fn a_sleeper_gets_the_permit_that_another_died_over_giving_back() {
             kill_at(step, 0);
             i32::from(semaphore.release(Returned::Plainly(1)).is_err())
         });
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         assert_eq!(acquire(&semaphore, false), Taken::Clean, "{step:?}");
         assert!(started.elapsed() < PATIENCE / 2, "{step:?}: nobody woke the waiter");
         assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
+        killed(step, "whoever waited got the permit");
     }
 }

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use oneloom_shm::arena;
+use oneloom_shm::barrier::Barrier;
+use oneloom_shm::condition::Condition;
 #[cfg(not(miri))]
 use oneloom_shm::error::Error;
 use oneloom_shm::event::{Event, EventCall};
@@ -15,7 +17,9 @@ use oneloom_shm::flow::AnyQueue;
 use oneloom_shm::mutex::{Holder, LockCall, Mutex, Taken};
 use oneloom_shm::priority::PriorityQueue;
 use oneloom_shm::queue::Queue;
+use oneloom_shm::reentrant::ReentrantMutex;
 use oneloom_shm::segment::Segment;
+use oneloom_shm::semaphore::Semaphore;
 use oneloom_shm::wait::{Stop, block};
 use oneloom_wait::clock::Deadline;
 use support::*;
@@ -189,4 +193,21 @@ fn a_priority_queue_uses_its_memory_again_and_gives_it_back() {
     put(&queue, b"left");
     drop(queue);
     assert_eq!(arena::usage(segment).1, 0);
+}
+
+#[test]
+fn a_hundred_thousand_objects_that_are_made_and_dropped_take_the_same_memory_again() {
+    let segment = Segment::create(0).expect("a segment");
+    let make = || {
+        drop(Mutex::new(segment).expect("a lock"));
+        drop(ReentrantMutex::new(segment).expect("a lock"));
+        drop(Semaphore::new(segment, 3, true).expect("a semaphore"));
+        drop(Event::new(segment).expect("an event"));
+        drop(Condition::new(segment).expect("a condition"));
+        drop(Barrier::new(segment, 5).expect("a barrier"));
+    };
+    make();
+    let first = arena::usage(segment);
+    (0..100_000 / 6).for_each(|_| make());
+    assert_eq!(arena::usage(segment), first);
 }

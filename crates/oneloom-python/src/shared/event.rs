@@ -11,6 +11,7 @@ use super::{error, open, reduce, title};
 use crate::arguments::{Timeout, lenient_deadline};
 use crate::environment::notifying;
 use crate::port;
+use crate::statistics::SharedStatistics;
 use crate::waiting::{Waiting, truth};
 
 /// A flag that threads, coroutines and processes wait for, lowered at first.
@@ -81,6 +82,11 @@ impl SharedEvent {
         later(python, EventCall::new(self.raw.clone()), timeout, finish, move |python| {
             Ok(truth(python, false))
         })
+    }
+
+    /// Who waits now; see `Statistics`.
+    fn statistics(&self) -> SharedStatistics {
+        SharedStatistics { waiting: self.raw.waiting() }
     }
 
     /// The name that was given, for messages; None without one.

@@ -12,9 +12,11 @@ use super::{error, open, reduce, title, warn_of_death};
 use crate::arguments::{Timeout, Truth, lock_deadline};
 use crate::describe::quoted;
 use crate::environment::notifying;
+use crate::errors;
 use crate::lock::async_timeout;
 use crate::owner;
 use crate::port;
+use crate::statistics::SharedStatistics;
 use crate::waiting::{Done, Waiting, truth};
 
 /// A mutual exclusion lock for threads, coroutines and processes at once.
@@ -62,6 +64,10 @@ pub fn holder(owner: Option<(u32, u64)>) -> String {
 }
 
 impl SharedLock {
+    pub fn raw(&self) -> &Arc<Mutex> {
+        &self.raw
+    }
+
     #[inline]
     fn holder(python: Python<'_>, scoped: bool) -> Holder {
         Holder { name: owner::current(python).to_bits(), scoped }
@@ -133,7 +139,7 @@ impl SharedLock {
     /// or -1: no limit), and returns False when they are over. ValueError for another negative timeout, or a timeout
     /// without blocking; OverflowError beyond 292 years. `OwnerDiedWarning` if the process that held it has died.
     #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
-    fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
+    pub fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
             lock_deadline(blocking.0, timeout)?;
         }
@@ -144,7 +150,7 @@ impl SharedLock {
     ///
     /// RuntimeError if nobody holds it, or if `with` took it in another thread, task or process.
     #[inline]
-    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let python = slf.py();
         notifying(python, || slf.get().raw.unlock(|| owner::current(python).to_bits()))
             .map(drop)
@@ -163,17 +169,21 @@ impl SharedLock {
     }
 
     #[inline]
-    fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
+    pub fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
         self.take(python, true, true, None)
     }
 
     #[inline]
-    fn __exit__(
+    pub fn __exit__(
         slf: &Bound<'_, Self>,
         _kind: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        let held = |lock: &Self| lock.raw.may_unlock(|| owner::current(slf.py()).to_bits()) == Ok(true);
+        if !value.is_none() && errors::comes_of_deadlock(value) && !held(slf.get()) {
+            return Ok(());
+        }
         Self::release(slf)
     }
 
@@ -203,17 +213,22 @@ impl SharedLock {
     /// Releases what `async with` took.
     fn __aexit__(
         slf: &Bound<'_, Self>,
-        _kind: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
+        kind: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        Self::release(slf)?;
+        Self::__exit__(slf, kind, value, traceback)?;
         Done::awaitable(slf.py())
+    }
+
+    /// Who waits now; see `Statistics`.
+    fn statistics(&self) -> SharedStatistics {
+        SharedStatistics { waiting: self.raw.waiting() }
     }
 
     /// The name that was given, for messages; None without one.
     #[getter]
-    fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 

@@ -13,9 +13,11 @@ use super::waiting::{later, wait};
 use super::{error, open, reduce, title};
 use crate::arguments::{Timeout, Truth, lock_deadline};
 use crate::environment::notifying;
+use crate::errors;
 use crate::lock::async_timeout;
 use crate::owner;
 use crate::port;
+use crate::statistics::SharedStatistics;
 use crate::waiting::{Done, Waiting, truth};
 
 /// A lock that its owner may take again, for threads, coroutines and processes at once.
@@ -44,6 +46,10 @@ fn me(python: Python<'_>) -> u64 {
 }
 
 impl SharedRLock {
+    pub fn raw(&self) -> &Arc<ReentrantMutex> {
+        &self.raw
+    }
+
     fn call(&self, python: Python<'_>) -> ReentrantCall<Arc<ReentrantMutex>> {
         ReentrantCall { mutex: self.raw.clone(), name: me(python), count: 1 }
     }
@@ -74,7 +80,7 @@ impl SharedRLock {
 impl SharedRLock {
     #[new]
     #[pyo3(signature = (*, name=None))]
-    fn new(python: Python<'_>, name: Option<String>) -> PyResult<Self> {
+    pub fn new(python: Python<'_>, name: Option<String>) -> PyResult<Self> {
         // Asking for memory may have to wait for another process.
         let raw = python.detach(|| family::home().and_then(ReentrantMutex::new)).map_err(error)?;
         Ok(Self { raw: Arc::new(raw.named(name.clone())), name })
@@ -92,7 +98,7 @@ impl SharedRLock {
     /// or a timeout without blocking; OverflowError beyond 292 years. `OwnerDiedWarning` if the process that held it
     /// has died.
     #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
-    fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
+    pub fn acquire(&self, python: Python<'_>, blocking: Truth, timeout: Timeout) -> PyResult<bool> {
         if timeout.is_some() {
             lock_deadline(blocking.0, timeout)?;
         }
@@ -101,7 +107,7 @@ impl SharedRLock {
 
     /// Give one hold back; with the last one a waiter goes on. RuntimeError if the caller does not hold the lock.
     #[inline]
-    fn release(&self, python: Python<'_>) -> PyResult<()> {
+    pub fn release(&self, python: Python<'_>) -> PyResult<()> {
         notifying(python, || self.raw.unlock(me(python))).map_err(|failure| match failure {
             ReleaseError::NotHeld => {
                 PyRuntimeError::new_err("cannot release un-acquired lock: nobody holds it")
@@ -128,18 +134,21 @@ impl SharedRLock {
     }
 
     #[inline]
-    fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
+    pub fn __enter__(&self, python: Python<'_>) -> PyResult<bool> {
         self.take(python, true, None)
     }
 
     #[inline]
-    fn __exit__(
+    pub fn __exit__(
         &self,
         python: Python<'_>,
         _kind: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        if !value.is_none() && errors::comes_of_deadlock(value) && !self._is_owned(python)? {
+            return Ok(());
+        }
         self.release(python)
     }
 
@@ -174,11 +183,11 @@ impl SharedRLock {
     fn __aexit__(
         &self,
         python: Python<'_>,
-        _kind: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
+        kind: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        self.release(python)?;
+        self.__exit__(python, kind, value, traceback)?;
         Done::awaitable(python)
     }
 
@@ -190,9 +199,14 @@ impl SharedRLock {
         self.raw.count_of(me(python)).map_err(error)
     }
 
+    /// Who waits now; see `Statistics`.
+    fn statistics(&self) -> SharedStatistics {
+        SharedStatistics { waiting: self.raw.waiting() }
+    }
+
     /// The name that was given, for messages; None without one.
     #[getter]
-    fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 

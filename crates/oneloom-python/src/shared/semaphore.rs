@@ -14,6 +14,7 @@ use crate::arguments::{Timeout, Truth, Whole, lenient_deadline};
 use crate::describe::quoted;
 use crate::environment::notifying;
 use crate::port;
+use crate::statistics::SharedStatistics;
 use crate::waiting::{Done, Waiting, truth};
 
 /// A number of permits, for threads, coroutines and processes at once.
@@ -197,6 +198,11 @@ impl SharedSemaphore {
     #[getter]
     fn _value(&self) -> u64 {
         self.raw.value()
+    }
+
+    /// Who waits now; see `Statistics`.
+    fn statistics(&self) -> SharedStatistics {
+        SharedStatistics { waiting: self.raw.waiting() }
     }
 
     /// The name that was given, for messages; None without one.

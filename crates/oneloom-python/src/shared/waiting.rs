@@ -40,6 +40,30 @@ where
     }
 }
 
+/// Runs a call that must end with its result: signal handlers wait until it has.
+///
+/// # Errors
+/// `DeadlockError`, or what shared memory says, without the result.
+pub fn wait_uninterrupted<C>(python: Python<'_>, call: &mut C) -> PyResult<C::Output>
+where
+    C: Call + Ungil + Send,
+    C::Output: Send,
+{
+    let _task = BlockingTask::note(python, owner::thread(python));
+    loop {
+        let (ended, raised) = detached(python, true, |environment| block(call, Deadline::Never, environment));
+        // By a handler that ran while the wait was shown to others: it is raised once this has its result.
+        raised.into_iter().for_each(|raised| raise_soon(python, raised));
+        match ended {
+            Ok(output) => return Ok(output),
+            Err(Stop::Deadlock(deadlock)) => return Err(report::error(python, &deadlock)),
+            Err(Stop::Failed(failure)) => return Err(error(failure)),
+            // Neither has an end of its own.
+            Err(Stop::TimedOut | Stop::Interrupted) => {}
+        }
+    }
+}
+
 /// A call with the words for its ends.
 struct Spoken<C: Call, Finish, Late> {
     future: CallFuture<C>,
@@ -74,7 +98,8 @@ where
     }
 
     fn cancel(&mut self) {
-        self.future.cancel();
+        // What it gives up may stand behind a latch.
+        Python::attach(|python| python.detach(|| self.future.cancel()));
     }
 
     fn examine(&mut self, python: Python<'_>) -> Option<Deadlock> {

@@ -4,6 +4,7 @@
 #[cfg(not(shuttle))]
 pub mod matrix;
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ use oneloom_shm::payload::Item;
 use oneloom_shm::priority::{self, Priority, PriorityQueue};
 use oneloom_shm::queue::{self, GetManyCall, Lent, Part, Queue, Receipt};
 use oneloom_shm::segment::Segment;
+#[cfg(not(shuttle))]
+use oneloom_shm::step::{Step, kill_at};
 use oneloom_shm::wait::{Stop, block};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::Deadlock;
@@ -186,6 +189,23 @@ impl Line for PriorityQueue {
             }
         }
     }
+}
+
+/// The one segment of tests that make many objects: there is not address space for many segments.
+pub fn segment() -> &'static Segment {
+    static SEGMENT: OnceLock<&Segment> = OnceLock::new();
+    SEGMENT.get_or_init(|| Segment::create(0).expect("a segment"))
+}
+
+/// A child that does `work` and is killed over `step`, the first time it is there.
+#[cfg(not(shuttle))]
+pub fn killed_over<R>(step: Step, work: impl FnOnce() -> R) {
+    let child = Child::start(|| {
+        kill_at(step, 0);
+        let _ = work();
+        0
+    });
+    assert_eq!(child.join(), -libc::SIGKILL, "{step:?}");
 }
 
 pub fn put(queue: &impl Line, item: &[u8]) {
