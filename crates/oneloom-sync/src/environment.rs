@@ -22,7 +22,7 @@ impl Environment for Plain {
 }
 
 /// The environment of a Rust thread in a call that may not panic.
-struct Patient;
+pub struct Patient;
 
 impl Environment for Patient {
     fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {

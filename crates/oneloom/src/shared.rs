@@ -11,6 +11,8 @@
 //! | [`Mutex`], [`ReentrantMutex`] | one holder at a time; they hold no data |
 //! | [`Semaphore`] | permits to share |
 //! | [`Event`] | a flag to wait for |
+//! | [`Condvar`] | waiting, under a mutex, for what others change under it |
+//! | [`Barrier`] | parties wait for each other |
 //! | [`Queue<T>`], [`ByteQueue`], [`PriorityQueue<T>`] | many producers, many consumers; bounds, `join`, `shutdown` |
 //!
 //! Any process of the family may be killed at any instant. Nobody else waits for ever then: a [`Mutex`] goes to the next
@@ -25,6 +27,8 @@
 //!
 //! These are the faces; the memory, and how it survives a death, is the crate `oneloom-shm`.
 
+mod barrier;
+mod condvar;
 mod event;
 mod lock;
 mod mutex;
@@ -33,6 +37,8 @@ mod queue;
 mod reentrant;
 mod semaphore;
 
+pub use barrier::{Arrival, Barrier, BarrierError};
+pub use condvar::Condvar;
 pub use event::Event;
 pub use lock::LockError;
 pub use mutex::{AsyncMutexGuard, Mutex, MutexGuard};

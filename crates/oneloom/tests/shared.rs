@@ -4,13 +4,16 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oneloom::shared::{
-    Bounds, ByteQueue, Error, Event, GetError, Mutex, PriorityQueue, PutError, Queue, ReentrantMutex,
-    ReleaseError, Semaphore,
+    Barrier, BarrierError, Bounds, ByteQueue, Condvar, Error, Event, GetError, Mutex, PriorityQueue,
+    PutError, Queue, ReentrantMutex, ReleaseError, Semaphore,
 };
 use serde::{Deserialize, Serialize};
+
+/// How long anything may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_mutex_excludes_threads_and_tasks() {
@@ -99,6 +102,120 @@ fn permits_are_taken_and_come_back() {
     pollster::block_on(news.consume_async()).expect("sound memory");
     assert_eq!(news.consume_timeout(Duration::from_millis(1)), Ok(true));
     assert_eq!(news.available(), 0);
+}
+
+#[test]
+fn a_condvar_wakes_as_many_as_it_is_told() {
+    let (mutex, changed) =
+        (Mutex::new().expect("a lock"), Condvar::with_name("changed").expect("a condition"));
+    let woken = AtomicU64::new(0);
+    let until = |holds: &dyn Fn() -> bool| {
+        let started = Instant::now();
+        while !holds() {
+            assert!(started.elapsed() < PATIENCE, "it hangs: {changed:?}, {woken:?}");
+            thread::yield_now();
+        }
+    };
+    let count = || woken.fetch_add(1, Ordering::SeqCst);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let guard = mutex.lock().expect("a lock");
+                let _guard = changed.wait(guard).expect("a lock");
+                count()
+            });
+            scope.spawn(|| {
+                pollster::block_on(async {
+                    let guard = mutex.lock_async().await.expect("a lock");
+                    let _guard = changed.wait_async(guard).await.expect("a lock");
+                    count()
+                })
+            });
+        }
+        until(&|| changed.waiting() == 4);
+        assert!(!mutex.is_locked());
+        changed.notify_one().expect("sound memory");
+        until(&|| woken.load(Ordering::SeqCst) == 1);
+        assert_eq!(changed.waiting(), 3);
+        changed.notify_all().expect("sound memory");
+    });
+    assert_eq!(woken.load(Ordering::SeqCst), 4);
+    assert!(!mutex.is_locked());
+}
+
+#[test]
+fn a_condvar_s_time_limit_gives_the_mutex_back() {
+    let (mutex, changed) = (Mutex::new().expect("a lock"), Condvar::new().expect("a condition"));
+    let guard = mutex.lock().expect("a lock");
+    let (guard, notified) = changed.wait_timeout(guard, Duration::from_millis(1)).expect("a lock");
+    assert!(!notified && mutex.is_locked() && changed.waiting() == 0);
+    let (guard, ended) =
+        changed.wait_while_timeout(guard, || true, Duration::from_millis(1)).expect("a lock");
+    assert!(!ended);
+    let (guard, ended) = changed.wait_while_timeout(guard, || false, PATIENCE).expect("a lock");
+    assert!(ended);
+    drop(guard);
+    assert!(!mutex.is_locked());
+    let mut context = Context::from_waker(Waker::noop());
+    let guard = pollster::block_on(mutex.lock_async()).expect("a lock");
+    let mut waiting = Box::pin(changed.wait_async(guard));
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    assert_eq!(changed.waiting(), 1);
+    drop(waiting);
+    assert!(changed.waiting() == 0 && !mutex.is_locked());
+}
+
+#[test]
+fn what_a_dropped_waiter_was_notified_of_goes_to_the_next() {
+    let (mutex, changed) = (Mutex::new().expect("a lock"), Condvar::new().expect("a condition"));
+    let mut context = Context::from_waker(Waker::noop());
+    let wait = || {
+        let guard = pollster::block_on(mutex.lock_async()).expect("a lock");
+        Box::pin(changed.wait_async(guard))
+    };
+    let mut first = wait();
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let mut second = wait();
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    let guard = mutex.lock().expect("a lock");
+    changed.notify_one().expect("sound memory");
+    // It has its notification now, and waits for the mutex.
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    drop(first);
+    drop(guard);
+    assert!(matches!(second.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+}
+
+#[test]
+fn a_barrier_lets_its_parties_go_together_or_turns_them_away() {
+    let barrier = Barrier::with_name("start", 3).expect("a barrier");
+    for _ in 0..50 {
+        let mut arrived: Vec<_> = thread::scope(|scope| {
+            let threads = [(); 2].map(|()| scope.spawn(|| barrier.wait()));
+            let task = scope.spawn(|| pollster::block_on(barrier.wait_async()));
+            threads.into_iter().chain([task]).map(|party| party.join().expect("a party")).collect()
+        });
+        arrived.sort_by_key(|arrival| arrival.as_ref().map(|arrival| arrival.index()).ok());
+        let arrived: Vec<_> = arrived.into_iter().map(|arrival| arrival.expect("unbroken")).collect();
+        assert_eq!(arrived.iter().map(|arrival| arrival.index()).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(arrived.iter().filter(|arrival| arrival.is_leader()).count(), 1);
+    }
+    assert_eq!(barrier.try_wait(), Ok(None));
+    assert_eq!(barrier.wait_timeout(Duration::from_millis(1)), Ok(None));
+    assert_eq!((barrier.waiting(), barrier.parties()), (0, 3));
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| barrier.wait());
+        let started = Instant::now();
+        while barrier.waiting() == 0 {
+            assert!(started.elapsed() < PATIENCE, "nobody comes");
+            thread::yield_now();
+        }
+        barrier.abort().expect("sound memory");
+        assert_eq!(waiter.join().expect("a waiter"), Err(BarrierError::Broken));
+    });
+    assert_eq!(barrier.wait(), Err(BarrierError::Broken));
+    barrier.reset().expect("sound memory");
+    assert!(!barrier.is_broken());
 }
 
 #[test]

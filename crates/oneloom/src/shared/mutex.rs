@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneloom_shm::mutex::{Content, Holder, LockCall, Mutex as Raw, Taken};
@@ -156,7 +158,7 @@ impl Mutex {
         // Who awaits is not known, and nobody needs it: the guard alone releases.
         let holder = alone(Owner::NOBODY.to_bits());
         let taken = wait_async(LockCall { mutex: self.held.raw().clone(), holder }).await?;
-        told(taken, AsyncMutexGuard { mutex: self, name: holder.name })
+        told(taken, AsyncMutexGuard::new(self, holder.name))
     }
 
     /// Whether somebody holds the lock now; by the time one looks at the answer, it may be wrong.
@@ -164,15 +166,19 @@ impl Mutex {
         self.held.raw().is_locked()
     }
 
+    pub(super) fn raw(&self) -> &Arc<Raw> {
+        self.held.raw()
+    }
+
     /// Gives back what `name` holds. What fails is what nobody could be told: shared memory itself, or a guard that
     /// came into this process by a fork, and never was this process's.
-    fn unlock(&self, name: u64) {
+    pub(super) fn unlock(&self, name: u64) {
         let _ = self.held.raw().unlock(|| name);
     }
 }
 
 /// One who alone may release.
-fn alone(name: u64) -> Holder {
+pub(super) fn alone(name: u64) -> Holder {
     Holder { name, scoped: true }
 }
 
@@ -202,8 +208,14 @@ pub struct MutexGuard<'a> {
 }
 
 impl<'a> MutexGuard<'a> {
-    fn new(mutex: &'a Mutex, name: u64) -> Self {
+    pub(super) fn new(mutex: &'a Mutex, name: u64) -> Self {
         Self { mutex, name, here: PhantomData }
+    }
+
+    /// Without releasing it.
+    pub(super) fn dissolve(self) -> (&'a Mutex, u64) {
+        let this = ManuallyDrop::new(self);
+        (this.mutex, this.name)
     }
 }
 
@@ -212,6 +224,18 @@ impl<'a> MutexGuard<'a> {
 pub struct AsyncMutexGuard<'a> {
     mutex: &'a Mutex,
     name: u64,
+}
+
+impl<'a> AsyncMutexGuard<'a> {
+    pub(super) fn new(mutex: &'a Mutex, name: u64) -> Self {
+        Self { mutex, name }
+    }
+
+    /// Without releasing it.
+    pub(super) fn dissolve(self) -> (&'a Mutex, u64) {
+        let this = ManuallyDrop::new(self);
+        (this.mutex, this.name)
+    }
 }
 
 guard!(MutexGuard);

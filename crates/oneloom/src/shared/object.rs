@@ -9,8 +9,9 @@ use oneloom_shm::family;
 use oneloom_shm::handle::{Handle, LENGTH, Object, Shared};
 use oneloom_shm::segment::Segment;
 use oneloom_shm::wait::{Call, Stop, Waiting, block};
-use oneloom_sync::environment::{Plain, refuse};
+use oneloom_sync::environment::{Patient, Plain, refuse};
 use oneloom_wait::clock::Deadline;
+use oneloom_wait::wait::Environment;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
@@ -175,19 +176,39 @@ pub(super) use face;
 /// In a certain deadlock, if it has no time limit.
 #[track_caller]
 pub fn wait<C: Call>(call: &mut C, timeout: Option<Duration>) -> Result<Option<C::Output>, Error> {
-    match block(call, Deadline::after(timeout), &mut Plain) {
+    wait_until(call, Deadline::after(timeout))
+}
+
+/// As [`wait`], until a deadline.
+#[track_caller]
+pub fn wait_until<C: Call>(call: &mut C, deadline: Deadline) -> Result<Option<C::Output>, Error> {
+    run(call, deadline, &mut Plain)
+}
+
+/// As [`wait`], for as long as it takes.
+#[track_caller]
+pub fn wait_for_ever<C: Call>(call: &mut C) -> Result<C::Output, Error> {
+    Ok(run(call, Deadline::Never, &mut Plain)?.expect("a wait without a time limit ends with a result"))
+}
+
+/// As [`wait_for_ever`], and never panics: in a deadlock, somebody else has to give way.
+pub fn wait_patiently<C: Call>(call: &mut C) -> Result<C::Output, Error> {
+    Ok(run(call, Deadline::Never, &mut Patient)?.expect("a wait without a time limit ends with a result"))
+}
+
+#[track_caller]
+fn run<C: Call>(
+    call: &mut C,
+    deadline: Deadline,
+    environment: &mut impl Environment,
+) -> Result<Option<C::Output>, Error> {
+    match block(call, deadline, environment) {
         Ok(output) => Ok(Some(output)),
         Err(Stop::TimedOut) => Ok(None),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Deadlock(deadlock)) => refuse(&deadlock),
         Err(Stop::Interrupted) => unreachable!("nothing interrupts a Rust thread's wait"),
     }
-}
-
-/// As [`wait`], for as long as it takes.
-#[track_caller]
-pub fn wait_for_ever<C: Call>(call: &mut C) -> Result<C::Output, Error> {
-    Ok(wait(call, None)?.expect("a wait without a time limit ends with a result"))
 }
 
 /// Runs a call as a task.

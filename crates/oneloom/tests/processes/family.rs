@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use oneloom::process::{Functions, Process};
 use oneloom::shared::{
-    ByteQueue, Error, Event, GetError, LockError, Mutex, PutError, Queue, ReentrantMutex, Semaphore,
+    Barrier, BarrierError, ByteQueue, Condvar, Error, Event, GetError, LockError, Mutex, PutError, Queue,
+    ReentrantMutex, Semaphore,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,8 @@ tests![
     a_mutex_whose_owner_was_killed_comes_to_who_only_tries,
     a_reentrant_mutex_whose_owner_was_killed_comes_as_an_error_with_the_guard,
     a_permit_whose_owner_was_killed_comes_as_an_error_with_it,
+    a_condvar_s_news_reach_another_process_and_outlive_who_was_told,
+    a_barrier_is_broken_by_the_death_of_a_party,
     a_deadlock_of_two_processes_panics_in_one_and_names_both,
     an_event_is_set_by_a_child,
     a_child_s_event_reaches_a_task,
@@ -37,6 +40,8 @@ pub fn register(functions: &mut Functions) {
     functions.add(hold);
     functions.add(hold_twice);
     functions.add(keep);
+    functions.add(await_news);
+    functions.add(arrive);
     functions.add(cross);
     functions.add(raise);
     functions.add(produce);
@@ -86,6 +91,15 @@ fn keep((semaphore, held): (Semaphore, Event)) {
     loop {
         std::thread::park();
     }
+}
+
+fn await_news((mutex, changed): (Mutex, Condvar)) {
+    let guard = mutex.lock().or_else(LockError::into_guard).expect("sound memory");
+    drop(changed.wait(guard).or_else(LockError::into_guard).expect("sound memory"));
+}
+
+fn arrive(barrier: Barrier) -> bool {
+    barrier.wait().is_ok()
 }
 
 /// Takes the first lock, and the second one when everybody has the first.
@@ -285,6 +299,40 @@ fn a_permit_whose_owner_was_killed_comes_as_an_error_with_it() {
     assert_eq!(semaphore.available(), 1);
     drop(semaphore.acquire().expect("what was told once is not told again"));
     semaphore.release(1).expect("what was consumed may come back");
+}
+
+fn a_condvar_s_news_reach_another_process_and_outlive_who_was_told() {
+    let (mutex, changed) = (Mutex::new().expect("a lock"), Condvar::new().expect("a condition"));
+    let start = || Process::spawn(await_news, (mutex.clone(), changed.clone())).expect("a process");
+    let child = start();
+    eventually("the child waits", || changed.waiting() == 1);
+    changed.notify_one().expect("sound memory");
+    assert_eq!(child.join(), Ok(()));
+    // The first is told, can't have the lock, and dies: so the second is told.
+    let first = start();
+    eventually("the first waits", || changed.waiting() == 1);
+    let second = start();
+    eventually("the second waits", || changed.waiting() == 2);
+    let guard = mutex.lock().expect("a free lock");
+    changed.notify_one().expect("sound memory");
+    first.kill().expect("a living child");
+    first.join().expect_err("a killed child");
+    drop(guard);
+    assert_eq!(second.join_timeout(PATIENCE), Some(Ok(())));
+}
+
+fn a_barrier_is_broken_by_the_death_of_a_party() {
+    let barrier = Barrier::new(2).expect("a barrier");
+    let child = Process::spawn(arrive, barrier.clone()).expect("a process");
+    assert!(barrier.wait().is_ok());
+    assert_eq!(child.join(), Ok(true));
+    let child = Process::spawn(arrive, barrier.clone()).expect("a process");
+    eventually("the child waits", || barrier.waiting() == 1);
+    child.kill().expect("a living child");
+    child.join().expect_err("a killed child");
+    assert_eq!(barrier.wait(), Err(BarrierError::Broken));
+    barrier.reset().expect("sound memory");
+    assert!(!barrier.is_broken());
 }
 
 fn a_deadlock_of_two_processes_panics_in_one_and_names_both() {
