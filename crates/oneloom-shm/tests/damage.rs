@@ -15,6 +15,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use oneloom_shm::arena;
+use oneloom_shm::barrier::{ArriveCall, Barrier};
+use oneloom_shm::condition::Condition;
 use oneloom_shm::event::{Event, EventCall};
 use oneloom_shm::flow::{AnyQueue, GetCall, JoinCall};
 use oneloom_shm::handle::{Handle, Object, Shared};
@@ -80,6 +82,8 @@ struct Scene {
     reentrant: ReentrantMutex,
     semaphore: Semaphore,
     event: Event,
+    condition: Condition,
+    barrier: Barrier,
     /// Items that were taken and not given back.
     held: Vec<Held>,
     /// What may be acknowledged.
@@ -104,6 +108,8 @@ impl Scene {
             reentrant: ReentrantMutex::new(segment).expect("a lock"),
             semaphore: Semaphore::new(segment, 3, true).expect("a semaphore"),
             event: Event::new(segment).expect("an event"),
+            condition: Condition::new(segment).expect("a condition"),
+            barrier: Barrier::new(segment, 3).expect("a barrier"),
             held: Vec::new(),
             receipts: Vec::new(),
         };
@@ -202,7 +208,7 @@ impl Scene {
         let chosen = random.below(4) as usize;
         let (queue, priority) = (&self.queues[chosen], &self.priorities[chosen % 2]);
         let urgency = Priority::from(random.below(9) as i64);
-        match random.below(38) {
+        match random.below(44) {
             0 => drop(queue.try_put(&bytes, 1)),
             1 => self.keep(queue.try_get(&mut buffer).ok().flatten().and_then(Result::ok)),
             2 => drop(
@@ -268,6 +274,12 @@ impl Scene {
             34 => self.segment.find_dead(),
             35 => self.open(random),
             36 => drop((queue.shut_down(random.below(2) == 0), priority.shut_down(random.below(2) == 0))),
+            37 => drop((self.condition.notify(random.below(3) as usize), self.condition.waiting())),
+            38 => drop(self.condition.try_notify(usize::MAX)),
+            39 => attempt(ArriveCall::new(&self.barrier, false, false)),
+            40 => attempt(ArriveCall::new(&self.barrier, true, true)),
+            41 => drop((self.barrier.abort(), self.barrier.waiting(), self.barrier.waiting_at_all())),
+            42 => drop((self.barrier.reset(), self.barrier.is_broken(), self.barrier.parties())),
             _ => self.wait_long(random),
         }
     }
