@@ -122,6 +122,7 @@ class KnownEnd(popen_fork.Popen):
                 join.look(True)
         finally:
             join.leave()
+            del join  # It belongs to this thread, and whoever reports on others may keep this frame for longer.
         return True
 
     async def _is_over_async(self, loop: AbstractEventLoop, timeout: float | None) -> bool:
