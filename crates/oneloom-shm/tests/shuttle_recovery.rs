@@ -24,6 +24,7 @@ use oneloom_shm::step::Step;
 use oneloom_shm::wait::{Call, block};
 use oneloom_wait::atomic::{AtomicU32, Ordering};
 use oneloom_wait::clock::Deadline;
+use oneloom_wait::owner::modelled::Owners;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
@@ -299,6 +300,8 @@ fn a_lock_goes_on_whoever_dies() {
         Step::WordBumped,
     ];
     explore(2000, &steps, || {
+        // Whoever waits for a lock looks for circles, in its own process, too.
+        let _owners = Owners::new(8);
         let segment = begin(BYTES);
         let mutex = Mutex::new(segment).expect("a lock");
         let handle = mutex.object().handle();
