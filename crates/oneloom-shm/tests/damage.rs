@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use oneloom_shm::arena;
 use oneloom_shm::barrier::{ArriveCall, Barrier};
-use oneloom_shm::condition::Condition;
+use oneloom_shm::condition::{Condition, LettingGo, NotifiedCall};
 use oneloom_shm::event::{Event, EventCall};
 use oneloom_shm::flow::{AnyQueue, GetCall, JoinCall};
 use oneloom_shm::handle::{Handle, Object, Shared};
@@ -65,6 +65,19 @@ impl Environment for Hasty {
 
     fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
         Judgement::KeepWaiting
+    }
+}
+
+/// A condition's lock that anybody lets go of at any time.
+struct Unheld;
+
+impl LettingGo for Unheld {
+    fn let_go(&mut self) -> bool {
+        true
+    }
+
+    fn is_abandoned(&self) -> bool {
+        false
     }
 }
 
@@ -208,7 +221,7 @@ impl Scene {
         let chosen = random.below(4) as usize;
         let (queue, priority) = (&self.queues[chosen], &self.priorities[chosen % 2]);
         let urgency = Priority::from(random.below(9) as i64);
-        match random.below(44) {
+        match random.below(45) {
             0 => drop(queue.try_put(&bytes, 1)),
             1 => self.keep(queue.try_get(&mut buffer).ok().flatten().and_then(Result::ok)),
             2 => drop(
@@ -280,6 +293,7 @@ impl Scene {
             40 => attempt(ArriveCall::new(&self.barrier, true, true)),
             41 => drop((self.barrier.abort(), self.barrier.waiting(), self.barrier.waiting_at_all())),
             42 => drop((self.barrier.reset(), self.barrier.is_broken(), self.barrier.parties())),
+            43 => attempt(NotifiedCall::new(&self.condition, Unheld)),
             _ => self.wait_long(random),
         }
     }
