@@ -238,9 +238,9 @@ RUST = (
     Row("rust-queue-1-1-bounded", "Rust: a bounded queue, 1 : 1 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
     Row("rust-queue-4-4", "Rust: a queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
     Row("rust-queue-4-4-bounded", "Rust: a bounded queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
-    Row("rust-shared-bytes", "Rust: 100 bytes from one process to another", {"ipc-channel": 4}),
-    Row("rust-shared-tuple", "Rust: a small tuple from one process to another", {"ipc-channel": 4}),
-    Row("rust-shared-round-trip", "Rust: 100 bytes to another process and back", {"ipc-channel": 1.2}),
+    Row("rust-shared-bytes", "Rust: 100 bytes from one process to another", {"ipc-channel": None}),
+    Row("rust-shared-tuple", "Rust: a small tuple from one process to another", {"ipc-channel": None}),
+    Row("rust-shared-round-trip", "Rust: 100 bytes to another process and back", {"ipc-channel": None}),
 )
 
 ROWS = (*threads(), *coroutines(), *shared_rows.rows(), *RUST)
