@@ -182,7 +182,7 @@ def plot(results: Sequence[Result], path: Path) -> None:
     ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50]
     axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("times as fast as the peer; tick: goal, line: middle half of the rounds")
+    axes.set_xlabel("times as fast; tick: goal, line: middle half")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, metadata={"Date": None})
