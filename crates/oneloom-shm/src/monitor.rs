@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use oneloom_wait::atomic::Ordering;
 use oneloom_wait::fork;
 use oneloom_wait::gate::AfterFork;
 #[cfg(not(shuttle))]
@@ -86,11 +85,6 @@ impl Drop for Watched {
     fn drop(&mut self) {
         sleepers().enter().threads.retain(|(number, _)| *number != self.number);
     }
-}
-
-/// Whether this process watches deaths already.
-pub fn watches(segment: &Segment) -> bool {
-    segment.monitored.load(Ordering::Acquire) == fork::generation()
 }
 
 /// From now on, a death in the family makes the calling thread look again at `event`.
@@ -176,10 +170,12 @@ pub fn ring(segment: &'static Segment, event: &'static EventCount, mask: u64) {
 }
 
 /// Wakes as many tasks of each chosen event as the event has gone up since.
+///
+/// An event is touched inside the gate alone: as long as somebody waits there, its object is held.
 fn deliver(chosen: impl Fn(&Group) -> bool) {
     loop {
         let mut wakers = Vec::new();
-        let mut left = Vec::new();
+        let mut gone_up = false;
         {
             let mut sleepers = sleepers().enter();
             for group in sleepers.tasks.iter_mut().filter(|group| chosen(group)) {
@@ -188,22 +184,16 @@ fn deliver(chosen: impl Fn(&Group) -> bool) {
                 group.seen = now;
                 let woken = steps.min(group.waiting.len());
                 wakers.extend(group.waiting.drain(..woken).map(|(_, waker)| waker));
-                if !group.waiting.is_empty() {
-                    left.push((group.segment, group.event, now));
+                // Whoever rang took this process out of the mask.
+                if let (false, Ok(me)) = (group.waiting.is_empty(), group.segment.me()) {
+                    group.event.announce_tasks(me.bit());
+                    gone_up |= group.event.steps() != now;
                 }
             }
             sleepers.tasks.retain(|group| !group.waiting.is_empty());
         }
         wakers.into_iter().for_each(Waker::wake);
-        // Whoever rang took this process out of the mask.
-        let announce = |(segment, event, seen): (&'static Segment, &'static EventCount, u32)| {
-            segment.me().is_ok_and(|me| {
-                event.announce_tasks(me.bit());
-                event.steps() != seen
-            })
-        };
-        // Every one of them is announced, whatever the first says.
-        if left.into_iter().filter(|group| announce(*group)).count() == 0 {
+        if !gone_up {
             return;
         }
     }
@@ -211,11 +201,11 @@ fn deliver(chosen: impl Fn(&Group) -> bool) {
 
 /// Makes everybody here look again.
 fn disturb() {
-    let (threads, tasks) = {
+    let tasks = {
         let mut sleepers = sleepers().enter();
-        let threads: Vec<_> = sleepers.threads.iter().map(|(_, event)| *event).collect();
-        (threads, std::mem::take(&mut sleepers.tasks))
+        // Inside the gate, for all that it takes: outside, a thread may leave, and the object go with it.
+        sleepers.threads.iter().for_each(|(_, event)| event.disturb());
+        std::mem::take(&mut sleepers.tasks)
     };
-    threads.into_iter().for_each(EventCount::disturb);
     tasks.into_iter().flat_map(|group| group.waiting).for_each(|(_, waker)| waker.wake());
 }
