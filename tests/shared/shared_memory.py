@@ -16,7 +16,8 @@ def segment_size():
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
-            if "memfd:oneloom" in os.readlink(f"/proc/self/fd/{name}"):
+            # What processes leave their results in is called after it.
+            if os.readlink(f"/proc/self/fd/{name}") == "/memfd:oneloom (deleted)":
                 status = os.stat(f"/proc/self/fd/{name}")
                 found[status.st_ino] = status.st_size
         except OSError:
