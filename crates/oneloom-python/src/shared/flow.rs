@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use oneloom_shm::error::Error;
 use oneloom_shm::flow::{AnyQueue, GetCall, JoinCall, ShutDown, TooManyDone};
-use oneloom_shm::held::Held;
 use oneloom_shm::payload::Item;
 use oneloom_shm::wait::Call;
 use pyo3::exceptions::PyValueError;
@@ -54,10 +53,7 @@ fn got(python: Python<'_>, given: Option<Result<Item, ShutDown>>, received: Rece
             BUFFER.set(bytes);
             unpacked
         }
-        Item::Large(payload) => {
-            let mark = payload.mark;
-            unpack_large(python, Held::new(payload), mark, received)
-        }
+        Item::Large(payload) => unpack_large(python, payload, received),
     };
     unpacked.map(Bound::unbind)
 }

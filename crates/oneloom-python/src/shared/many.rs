@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use oneloom_shm::flow::AnyQueue;
-use oneloom_shm::held::Held;
 use oneloom_shm::payload::Item;
 use oneloom_shm::queue::{Batch, GetManyCall, Part, PutCall, Queue};
 use pyo3::Borrowed;
@@ -125,10 +124,7 @@ fn unpacked<'py>(
         for part in batch.parts() {
             let item = match part {
                 Part::Small { bytes, mark } => unpack(python, bytes, mark, received),
-                Part::Large(payload) => {
-                    let mark = payload.mark;
-                    unpack_large(python, Held::new(payload), mark, received)
-                }
+                Part::Large(payload) => unpack_large(python, payload, received),
             };
             match item {
                 Ok(item) => items.push(item),

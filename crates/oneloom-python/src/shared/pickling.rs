@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use oneloom_shm::held::Held;
-use oneloom_shm::payload::{Item, SMALL};
+use oneloom_shm::payload::{Item, Payload, SMALL};
 use oneloom_shm::segment::Segment;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -144,14 +144,20 @@ pub fn unpack<'py>(
 /// The object that a large item stands for, which may go on using its memory.
 pub fn unpack_large<'py>(
     python: Python<'py>,
-    held: Held,
-    mark: u32,
+    payload: Payload,
     received: Received,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let whole = buffer::whole(python, held)?;
+    let mark = payload.mark;
+    if mark == BYTES {
+        // Nobody can fork meanwhile, so it need not be held.
+        let copied = payload.bytes().map(|bytes| PyBytes::new(python, bytes).into_any());
+        // Giving the memory back may have to wait for another process.
+        python.detach(|| drop(payload));
+        return copied.map_err(error);
+    }
+    let whole = buffer::whole(python, Held::new(payload))?;
     let bytes = whole.get().bytes()?;
     match mark {
-        BYTES => Ok(PyBytes::new(python, bytes).into_any()),
         PARCEL => loads(python, buffer::open(python, bytes, Some(&whole), received)?),
         _ => imported(python, &LOADS, "pickle", &["loads"])?.call1((&whole,)),
     }
