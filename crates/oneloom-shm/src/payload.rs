@@ -47,6 +47,17 @@ impl Item {
         Ok(())
     }
 
+    /// An error if it was made before a fork, by this process's parent: that puts it.
+    pub(crate) fn must_be_of(&self, me: Tag) -> Result<(), Error> {
+        match self {
+            Self::Large(payload) if !payload.block.is_of(me) => Err(Error::System(
+                "this item is the parent's, which was putting it when it forked: put it again in the child"
+                    .into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// How many bytes it has.
     pub fn length(&self) -> u64 {
         match self {

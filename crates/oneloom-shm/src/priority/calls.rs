@@ -48,6 +48,7 @@ impl<Q: Deref<Target = PriorityQueue>> Call for PutCall<Q> {
         let segment = self.queue.segment();
         self.item.iter_mut().try_for_each(|item| item.set_apart(segment, me))?;
         step::at(Step::ItemCopied);
+        self.item.iter().try_for_each(|item| item.must_be_of(me))?;
         let give = || match self.item.take() {
             Some(Item::Large(payload)) => Ok(Some(payload)),
             _ => Ok(None),

@@ -44,10 +44,18 @@ impl Chain {
     }
 }
 
+impl Chain {
+    /// Whether it is of another process, which has forked meanwhile.
+    fn is_foreign(&self, me: Tag) -> bool {
+        self.0.first().is_some_and(|chunk| !chunk.block.is_of(me))
+    }
+}
+
 impl Drop for Chain {
     fn drop(&mut self) {
         for chunk in self.0.drain(..) {
-            if let Ok(me) = chunk.block.segment.me() {
+            // In the child of a fork it is its parent's.
+            if let Some(me) = chunk.block.segment.me().ok().filter(|me| chunk.block.is_of(*me)) {
                 // What can't be given back is swept when this process has ended.
                 let _ = chunk.block.free(me);
             }
@@ -69,6 +77,9 @@ impl Queue {
         let size = records.iter().map(|(body, _)| body.size()).sum();
         let bytes = records.iter().map(|(body, _)| body.length()).sum();
         let more = Total { items: records.len() as u64, bytes };
+        if chain.is_foreign(me) {
+            *chain = Chain::default();
+        }
         loop {
             let Some(inside) = enter_tail(self.object.block(), me, patience)? else { return Ok(None) };
             step::at(Step::TailEntered);
@@ -173,5 +184,55 @@ impl Queue {
         tail.seen_taken.store(taken.items, Ordering::Relaxed);
         tail.seen_taken_bytes.store(taken.bytes, Ordering::Relaxed);
         Ok(bounds.allow(put, taken, more))
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::payload::Item;
+    use crate::queue::PutCall;
+    use crate::wait::Call;
+
+    /// What is another process's here is a parent's in the child of a fork.
+    const PARENT: Tag = Tag(1 << 11 | 1000);
+
+    #[test]
+    fn what_a_parent_was_about_to_put_stays_the_parents() {
+        let segment = Segment::on_heap(1 << 20).expect("a segment");
+        let me = segment.me().expect("a member");
+        let queue = Queue::new(segment, 0).expect("a queue");
+        let last = Reference(queue.content().tail.chunk.load(Ordering::Relaxed));
+        let last = Chunk::find(segment, last).expect("a chunk");
+        let records = [(Body::Small(b"item"), 0)];
+        let begun = || {
+            let chain = Chain::of(segment, me, &last, &records).expect("memory");
+            let chunk = chain.0[0];
+            chunk.block.belongs_to(PARENT).expect("sound");
+            (chain, chunk.block)
+        };
+        let (chain, dropped) = begun();
+        drop(chain);
+        assert!(dropped.is_of(PARENT), "given back");
+        let (mut chain, used) = begun();
+        assert_eq!(queue.append(me, &records, &mut chain, Patience::Latches), Ok(Some(Ok(()))));
+        assert!(used.is_of(PARENT), "put");
+        assert_eq!(queue.len(), Ok(1));
+    }
+
+    #[test]
+    fn a_large_item_is_put_by_the_process_that_made_it_alone() {
+        let segment = Segment::on_heap(1 << 20).expect("a segment");
+        let me = segment.me().expect("a member");
+        let queue = Queue::new(segment, 0).expect("a queue");
+        let item = Item::copy_of(segment, &[7; 5000], 0).expect("memory");
+        let Item::Large(payload) = &item else { unreachable!("it is large") };
+        let block = payload.place().0;
+        block.belongs_to(PARENT).expect("sound");
+        let mut call = PutCall::new(&queue, item);
+        assert!(call.attempt(me, false).is_err());
+        drop(call);
+        assert!(block.is_of(PARENT));
+        assert_eq!(queue.len(), Ok(0));
     }
 }

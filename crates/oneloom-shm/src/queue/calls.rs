@@ -78,6 +78,7 @@ impl<Q: Deref<Target = Queue>> Call for PutCall<Q> {
         if self.queue.acknowledges() {
             self.set_apart(me)?;
         }
+        self.items.iter().try_for_each(|item| item.must_be_of(me))?;
         let records: Vec<_> = self
             .items
             .iter()
