@@ -263,9 +263,11 @@ impl<'a> Unused<'a> {
 
 impl Drop for Unused<'_> {
     fn drop(&mut self) {
-        if self.notified.take().is_some() {
+        if let Some(notified) = self.notified.take() {
             // What fails is what nobody could be told.
             let _ = self.condvar.notify_one();
+            // Last: if this process dies in between, the notification is still there, and goes to the next.
+            drop(notified);
         }
     }
 }

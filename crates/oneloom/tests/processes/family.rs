@@ -1,5 +1,6 @@
 //! Shared objects between living processes and dying ones.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use oneloom::process::{Functions, Process};
@@ -7,6 +8,7 @@ use oneloom::shared::{
     Barrier, BarrierError, ByteQueue, Condvar, Error, Event, GetError, LockError, Mutex, PutError, Queue,
     ReentrantMutex, Semaphore,
 };
+use oneloom_shm::step::{Step, kill_at};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{PATIENCE, eventually, tests};
@@ -19,6 +21,7 @@ tests![
     a_reentrant_mutex_whose_owner_was_killed_comes_as_an_error_with_the_guard,
     a_permit_whose_owner_was_killed_comes_as_an_error_with_it,
     a_condvar_s_news_reach_another_process_and_outlive_who_was_told,
+    a_condvar_s_news_outlive_who_dies_while_it_hands_them_on,
     a_barrier_is_broken_by_the_death_of_a_party,
     a_deadlock_of_two_processes_panics_in_one_and_names_both,
     an_event_is_set_by_a_child,
@@ -41,6 +44,7 @@ pub fn register(functions: &mut Functions) {
     functions.add(hold_twice);
     functions.add(keep);
     functions.add(await_news);
+    functions.add(pass_news_on);
     functions.add(arrive);
     functions.add(cross);
     functions.add(raise);
@@ -96,6 +100,19 @@ fn keep((semaphore, held): (Semaphore, Event)) {
 fn await_news((mutex, changed): (Mutex, Condvar)) {
     let guard = mutex.lock().or_else(LockError::into_guard).expect("sound memory");
     drop(changed.wait(guard).or_else(LockError::into_guard).expect("sound memory"));
+}
+
+/// Waits, and dies while it gives up what it was told.
+fn pass_news_on((mutex, changed, told): (Mutex, Condvar, Event)) {
+    let guard = pollster::block_on(mutex.lock_async()).or_else(LockError::into_guard).expect("sound memory");
+    let mut waiting = Box::pin(changed.wait_async(guard));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    told.wait().expect("sound memory");
+    // It has its notification now, and waits for the mutex.
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    kill_at(Step::SeatLeft, 0);
+    drop(waiting);
 }
 
 fn arrive(barrier: Barrier) -> bool {
@@ -317,6 +334,22 @@ fn a_condvar_s_news_reach_another_process_and_outlive_who_was_told() {
     changed.notify_one().expect("sound memory");
     first.kill().expect("a living child");
     first.join().expect_err("a killed child");
+    drop(guard);
+    assert_eq!(second.join_timeout(PATIENCE), Some(Ok(())));
+}
+
+fn a_condvar_s_news_outlive_who_dies_while_it_hands_them_on() {
+    let (mutex, changed) = (Mutex::new().expect("a lock"), Condvar::new().expect("a condition"));
+    let told = Event::new().expect("an event");
+    let first = Process::spawn(pass_news_on, (mutex.clone(), changed.clone(), told.clone()));
+    let first = first.expect("a process");
+    eventually("the first waits", || changed.waiting() == 1);
+    let second = Process::spawn(await_news, (mutex.clone(), changed.clone())).expect("a process");
+    eventually("the second waits", || changed.waiting() == 2);
+    let guard = mutex.lock().expect("a free lock");
+    changed.notify_one().expect("sound memory");
+    told.set().expect("sound memory");
+    first.join().expect_err("it kills itself");
     drop(guard);
     assert_eq!(second.join_timeout(PATIENCE), Some(Ok(())));
 }
