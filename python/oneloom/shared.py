@@ -58,6 +58,9 @@ def _reduce(
     kind: Any, handle: bytes, name: str | None, family: int, descriptor: int | None, more: list[Any]
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """How a shared object pickles: as its handle, with what brings a child that is being started into the family."""
+    if "_open" not in vars(kind):
+        base = kind.__base__.__qualname__
+        raise TypeError(f"a {kind.__qualname__} can't be sent to another process: it would arrive as a {base}")
     return _rebuild, (kind, handle, name, _passport(family, descriptor), *more)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pickle
 import signal
 import warnings
 
@@ -76,3 +77,14 @@ def test_the_child_of_a_fork_has_no_scope_of_its_parent_s_to_end():
         assert "does not hold what its parent does" in answer.get(timeout=PATIENCE)
         assert semaphore._value == 0
     assert semaphore._value == 1
+
+
+class Pool(Semaphore):
+    """A subclass, of which a handle knows nothing."""
+
+
+def test_a_subclass_does_not_arrive_as_what_it_is_not():
+    with pytest.raises(TypeError, match="a Pool can't be sent to another process: it would arrive as a Semaphore"):
+        pickle.dumps(Pool(2))
+    for kind in (Semaphore, BoundedSemaphore):
+        assert type(pickle.loads(pickle.dumps(kind(2)))) is kind
