@@ -36,6 +36,13 @@ class Secretive(Exception):
         super().__init__(one)
 
 
+class Disguised(Exception):
+    """An exception that comes out of a pickle as something else."""
+
+    def __reduce__(self):
+        return str, ("no error",)
+
+
 class Holder:
     def __init__(self):
         self.lock = threading.Lock()
@@ -58,6 +65,10 @@ def give_function():
 
 def raise_unpicklable():
     raise KeyError("key", threading.Lock())
+
+
+def raise_disguised():
+    raise Disguised
 
 
 def raise_secretive():

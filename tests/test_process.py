@@ -107,6 +107,9 @@ def test_an_exception_that_cannot_travel_names_the_part_to_blame():
     with pytest.raises(pickle.PicklingError, match=r"raised process_targets.Secretive: 1(?s:.*)argument: 'two'.*__reduce__") as raised:
         started(targets.raise_secretive).result()
     assert "in raise_secretive" in str(raised.value.__cause__)
+    with pytest.raises(pickle.PicklingError, match="raised process_targets.Disguised(?s:.*)comes back as 'no error'") as raised:
+        started(targets.raise_disguised).result()
+    assert "in raise_disguised" in str(raised.value.__cause__)
 
 
 def test_a_result_that_cannot_be_unpickled_here_is_an_error_that_can_be_tried_again(monkeypatch):

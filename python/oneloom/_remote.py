@@ -82,7 +82,9 @@ def _failure(error: BaseException, whose: str) -> _Failure:
     except Exception as reason:
         return None, f"{said}\nIt can't be pickled: {_blame(error, 'error')}: {_in_words(reason)}", text
     try:
-        pickle.loads(pickled)
+        again = pickle.loads(pickled)
+        if not isinstance(again, BaseException):
+            raise TypeError(f"it comes back as {_described(again)}")
     except Exception as reason:
         likely = "let its __init__ pass all its arguments on to super().__init__, or define __reduce__"
         return None, f"{said}\nIt can't be unpickled: {_in_words(reason)}. Likely fix: {likely}.", text
