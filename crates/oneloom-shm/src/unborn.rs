@@ -50,12 +50,12 @@ impl Unborn {
             Mode::empty(),
         );
         let lock = opened.map_err(|error| Error::system("the segment can't be opened again", error))?;
-        let tag = segment.claim_or_bury(UNBORN).ok_or(Error::Processes)?;
+        let claimed = segment.claim_or_bury(UNBORN).ok_or(Error::Processes)?;
         step::at(Step::ChildExpected);
-        if ask(lock.as_fd(), libc::F_OFD_SETLK, tag).is_none() || segment.record_of(tag).is_none() {
-            // It was taken for dead meanwhile, or somebody has an old lock still.
-            return Err(Error::System("a child's record can't be locked".into()));
-        }
+        let locked = ask(lock.as_fd(), libc::F_OFD_SETLK, claimed).and_then(|_| renew(segment, claimed));
+        // It was taken for dead meanwhile, or somebody has an old lock still.
+        let tag = locked.ok_or_else(|| Error::System("a child's record can't be locked".into()))?;
+        step::at(Step::ChildExpected);
         Ok(Self { segment, tag, _lock: lock })
     }
 
@@ -71,6 +71,19 @@ impl Unborn {
         self.segment.me.store(mine, Ordering::Release);
         self.segment.has_joined(self.tag);
     }
+}
+
+/// Gives a record that was locked a new tag, which nobody has ever seen without its lock: who has found the old one
+/// hopeless may be about to bury it. `None` if that was faster.
+fn renew(segment: &Segment, claimed: Tag) -> Option<Tag> {
+    let record = segment.record_of(claimed)?;
+    let identity = record.identity.load(Ordering::SeqCst);
+    if Tag::of(claimed.slot(), identity) != claimed {
+        return None;
+    }
+    let renewed = ((identity >> 32) + 1) << 32 | u64::from(UNBORN);
+    record.identity.compare_exchange(identity, renewed, Ordering::SeqCst, Ordering::SeqCst).ok()?;
+    Some(Tag::of(claimed.slot(), renewed))
 }
 
 /// Whether a record of somebody unborn will never be anybody's.
@@ -91,4 +104,20 @@ fn ask(descriptor: BorrowedFd<'_>, command: i32, tag: Tag) -> Option<bool> {
     // SAFETY: reads and writes a local variable.
     let done = unsafe { libc::fcntl(descriptor.as_raw_fd(), command, &raw mut wanted) };
     (done == 0).then_some(i32::from(wanted.l_type) != libc::F_UNLCK)
+}
+
+#[cfg(all(test, not(any(loom, shuttle, miri))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looked_before_the_lock_was_taken_does_not_bury_the_child() {
+        let segment = Segment::create(0).expect("a segment");
+        let claimed = segment.claim_or_bury(UNBORN).expect("a free record");
+        assert!(segment.is_dead(claimed), "nobody has its lock yet");
+        let child = renew(segment, claimed).expect("not buried yet");
+        segment.bury(claimed);
+        assert!(segment.record_of(child).is_some());
+        assert_eq!(renew(segment, claimed), None, "it is another's");
+    }
 }
