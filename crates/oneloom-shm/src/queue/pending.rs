@@ -281,14 +281,16 @@ impl Queue {
     /// Takes items that dead receivers held, the longest put first.
     fn take_again(&self, me: Tag, most: u64, batch: &mut Batch) -> Result<u64, Error> {
         let (pending, segment) = (self.pending(), self.segment());
+        let wanted = most.min(AT_ONCE) as usize;
         // Nobody asks for memory inside a latch.
-        batch.lent.reserve(AT_ONCE as usize);
+        batch.lent.reserve(wanted);
+        let mut first: Vec<(Reference, usize, &Slot)> = Vec::with_capacity(wanted + 1);
         let inside = enter_head(self.object.block(), me, Patience::Latches)?;
         step::at(Step::HeadEntered);
         // Read first: who is found dead after this is looked for again.
         let deaths = segment.header().deaths.load(Ordering::SeqCst);
         let mut orphans = 0;
-        for (_, _, slot) in slots(segment, pending) {
+        for (page, index, slot) in slots(segment, pending) {
             match slot.holder() {
                 0 => continue,
                 ORPHAN => {}
@@ -299,11 +301,12 @@ impl Queue {
                 }
             }
             orphans += 1;
+            let place = first.partition_point(|(_, _, other)| other.number() < slot.number());
+            first.insert(place, (page, index, slot));
+            first.truncate(wanted);
         }
         let mut taken = 0;
-        while taken < most.min(AT_ONCE) {
-            let left = slots(segment, pending).filter(|(_, _, slot)| slot.holder() == ORPHAN);
-            let Some((page, index, slot)) = left.min_by_key(|(_, _, slot)| slot.number()) else { break };
+        for (page, index, slot) in first {
             let held = slot.lent(segment, page, index)?;
             slot.holder.store(me.0, Ordering::Release);
             step::at(Step::SlotTakenOver);
