@@ -4,9 +4,13 @@ What must hold: put = got + still there + at most one item for each receiver tha
 nobody hangs; a dead owner of a lock is told.
 """
 
+import collections
+import contextlib
+import gc
 import mmap
 import multiprocessing
 import os
+import queue
 import random
 import signal
 import time
@@ -16,7 +20,7 @@ import children
 import pytest
 from test_shared_travel import PATIENCE
 
-from conftest import STRESS
+from conftest import STRESS, wait_until
 from oneloom import _native
 from oneloom.shared import Lock, OwnerDiedWarning, Queue
 
@@ -40,12 +44,32 @@ NEVER |= {"SlotFilled", "SlotsCounted", "PageLinked", "SlotOrphaned", "SlotTaken
 FORK = multiprocessing.get_context("fork")
 
 
+def descriptors():
+    """What this process has open, and how often."""
+    gc.collect()
+    found = collections.Counter()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # Closed meanwhile.
+            found[os.readlink(f"/proc/self/fd/{name}")] += 1
+    return found
+
+
 class Storm:
     """One pair of queues and a lock, which all children of a test share."""
 
     def __init__(self):
         self.queue, self.back, self.lock = Queue(), Queue(), Lock()
         self.killed = self.lost = self.recovered = 0
+        self.round(1, delay=0.01)
+        # A wait that lasts begins to watch for deaths, which keeps a descriptor of its own.
+        with pytest.raises(queue.Empty):
+            self.queue.get(timeout=0.1)
+        self.open_at_first = descriptors()
+
+    def end(self):
+        print(f"{self.killed} killed, {self.lost} items lost, {self.recovered} locks recovered")
+        # Whoever watches deaths closes the last one's descriptor in its own time.
+        wait_until(lambda: not descriptors() - self.open_at_first)
 
     def round(self, seed, step="", passes=0, delay=None):
         counter = memoryview(mmap.mmap(-1, 4096)).cast("q")
@@ -104,7 +128,7 @@ def test_after_every_step():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", OwnerDiedWarning)
                 storm.round(len(step) * 1000 + round, step, passes)
-    print(f"{storm.killed} killed, {storm.lost} items lost, {storm.recovered} locks recovered")
+    storm.end()
 
 
 @pytest.mark.stress
@@ -115,7 +139,7 @@ def test_at_random_instants(seed):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OwnerDiedWarning)
             storm.round(source.randrange(1 << 30), delay=source.random() * 0.03)
-    print(f"{storm.killed} killed, {storm.lost} items lost, {storm.recovered} locks recovered")
+    storm.end()
 
 
 def round_count(rounds):
