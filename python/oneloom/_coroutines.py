@@ -226,5 +226,7 @@ def attach() -> None:
             setattr(owner, name, function)
     for function in {function for methods in _METHODS.values() for function in methods.values()}:
         places = [(owner, name) for owner, methods in _METHODS.items() for name, each in methods.items() if each is function]
-        owner, function.__name__ = places[0]
-        function.__qualname__ = f"{owner.__name__}.{places[0][1]}" if len(places) == 1 else places[0][1]
+        function.__name__ = name = places[0][1]
+        # The condition of one process and that of several share a name, and so this one.
+        classes = {owner.__name__ for owner, _ in places}
+        function.__qualname__ = f"{classes.pop()}.{name}" if len(classes) == 1 else name
