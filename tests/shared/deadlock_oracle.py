@@ -278,6 +278,12 @@ def circle(state, start):
     return (found, by_with) if found and actor == start else None
 
 
+def in_sight(state, steps):
+    """Whether somebody can see the whole circle: nobody sees who waits for a lock of another process's own."""
+    waited_for = (state.waits[actor][0] for actor, *_ in steps)
+    return len({lock[0] for lock in waited_for if isinstance(lock, tuple)}) < 2
+
+
 def judge(history):
     """What was wrong, in words; nothing if all was right. Also how many errors there were."""
     findings, answered, errors = [], {}, 0
@@ -299,8 +305,9 @@ def judge(history):
     if history.stands_still:
         state = state_at(history, time.monotonic_ns())
         circles = [found for actor in state.waits if (found := circle(state, actor))]
-        if any(by_with for _, by_with in circles):
-            findings.append(f"missed: {[steps for steps, by_with in circles if by_with][0]}")
+        certain = [steps for steps, by_with in circles if by_with and in_sight(state, steps)]
+        if certain:
+            findings.append(f"missed: {certain[0]}")
         elif not circles:
             findings.append("it stands still without a circle")
     return findings, errors

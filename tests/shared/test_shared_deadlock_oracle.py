@@ -62,6 +62,20 @@ def test_a_circle_that_stands_still_is_missed():
     assert findings and findings[0].startswith("missed")
 
 
+@pytest.mark.parametrize("processes, found", [([0, 0, 1], True), ([0, 0, 1, 1], False)])
+def test_a_circle_through_the_own_locks_of_two_processes_is_nobodys_to_see(processes, found):
+    # Every second wait is for a lock of the process alone, the others for a shared one; each holds what the one before wants.
+    count = len(processes)
+    wanted = [oracle.LOCAL if processes[actor] == processes[(actor + 1) % count] else actor for actor in range(count)]
+    notes = [(10 + actor, actor, WANT, wanted[actor - 1]) for actor in range(count)]
+    notes += [(20 + actor, actor, GOT, wanted[actor - 1]) for actor in range(count)]
+    still = history(*notes, *((30 + actor, actor, WANT, wanted[actor]) for actor in range(count)))
+    still.process = dict(enumerate(processes))
+    still.stands_still = True
+    findings, _ = judge(still)
+    assert bool(findings) == found and all(finding.startswith("missed") for finding in findings)
+
+
 @pytest.mark.stress
 @pytest.mark.deadline(300)
 def test_no_deadlock_is_invented_or_missed(seed):
