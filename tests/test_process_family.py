@@ -101,13 +101,14 @@ def test_two_hundred_leave_nothing_behind():
     started(method="spawn").join()  # What multiprocessing itself opens once.
     gc.collect()
     descriptors = len(os.listdir("/proc/self/fd"))
+    others = multiprocessing.active_children()  # Of tests before this one.
     processes = [started(pow, 2, number) for number in range(200)]
     assert [process.result(PATIENCE) for process in processes] == [2**number for number in range(200)]
     del processes
     gc.collect()
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= set(others)
     assert not zombies()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 def zombies():
