@@ -53,6 +53,9 @@ _HINTS = {
     "suspected": "Likely fix: take locks in the same order everywhere, and with `with`, or give one acquire a timeout.",
     "quiescent": "Likely fix: release what is held (use `with`), or shut down the queues that are waited for.",
 }
+_HINT_FOR_POOLS = (
+    "Likely fix: let no task wait for another of its own pool, or give that one another pool; more workers only put it off."
+)
 
 
 def name_of(party: _Party) -> str:
@@ -113,7 +116,8 @@ def describe(title: str, certainty: str, waits: list[_Wait]) -> str:
     everywhere = any(who[0] == "stranger" for who, *_ in waits)
     for wait, (holder, *_) in zip(waits, [*waits[1:], *waits[:1]]):
         lines += _lines_of(wait, holder if everywhere else None)
-    lines.append(_HINTS[certainty])
+    queued = any(how == "queued" for *_, how, _, _ in waits)
+    lines.append(_HINT_FOR_POOLS if queued else _HINTS[certainty])
     return "\n".join(lines)
 
 
@@ -133,6 +137,8 @@ def _lines_of(wait: _Wait, holder: _Party | None = None) -> list[str]:
         line = f"  {name_of(who)} can't go on while {name_of(other)}, which runs its event loop, is blocked"  # type: ignore[arg-type]
     elif how == "ended":
         line = f"  {name_of(who)} waits for {thing}, held by a thread or task that has ended"
+    elif how == "queued":
+        line = f"  {name_of(who)} waits for {thing}, which no worker of its pool is free to begin"
     elif other is not None:
         line = _line(name_of(who), thing, name_of(other))
     else:

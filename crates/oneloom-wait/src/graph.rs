@@ -13,6 +13,8 @@
 //! Under the verdict gate the walker then condemns itself, so that of several who see the same cycle
 //! exactly one becomes the victim.
 
+mod crew;
+
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
@@ -38,6 +40,11 @@ pub trait Resource: Sync {
     /// Who holds it now, if that is of another process.
     fn hold_elsewhere(&self) -> Option<HoldElsewhere> {
         None
+    }
+    /// Where it can only be begun by one of several who work for everybody: shows each of them, nobody in the place of
+    /// one who may still come. False if it is not so.
+    fn crew(&self, _show: &mut dyn FnMut(Owner)) -> bool {
+        false
     }
     /// What every process knows it by, where it stands in memory that they share.
     fn number(&self) -> Option<u64> {
@@ -216,6 +223,8 @@ pub enum Edge {
     HeldElsewhere(HoldElsewhere),
     /// It is a task whose event loop's thread is blocked.
     RunsOn(Owner),
+    /// It waits for what nobody has begun; one of a crew has to.
+    Queued,
     /// It waits for something that has no holder (seen in dumps, never in a cycle).
     Unheld,
 }
@@ -299,7 +308,11 @@ fn wait_with(
     }
     let edge = match resource.hold() {
         Some(Hold { owner: holder, certain }) => Edge::HeldBy { holder, certain },
-        None => resource.hold_elsewhere().map_or(Edge::Unheld, Edge::HeldElsewhere),
+        None => match resource.hold_elsewhere() {
+            Some(hold) => Edge::HeldElsewhere(hold),
+            None if resource.crew(&mut |_| {}) => Edge::Queued,
+            None => Edge::Unheld,
+        },
     };
     Some(Step {
         owner,
@@ -325,6 +338,8 @@ enum End {
     Back,
     /// With somebody in another process.
     Elsewhere(HoldElsewhere),
+    /// With what nobody has begun.
+    Queued,
     Open,
 }
 
@@ -342,6 +357,7 @@ fn end_of_way(registry: &Registry, start: Owner) -> End {
             Edge::HeldBy { holder, .. } => holder,
             Edge::RunsOn(thread) => thread,
             Edge::HeldElsewhere(hold) => return End::Elsewhere(hold),
+            Edge::Queued => return End::Queued,
             Edge::Unheld => return End::Open,
         };
         if next == start || registry.standing(next) == Standing::Ended {
@@ -382,7 +398,7 @@ fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
         let (next, certain) = match step.edge {
             Edge::HeldBy { holder, certain } => (holder, certain && step.flags & flag::AWAITS == 0),
             Edge::RunsOn(thread) => (thread, true),
-            Edge::HeldElsewhere(_) | Edge::Unheld => return None,
+            Edge::HeldElsewhere(_) | Edge::Queued | Edge::Unheld => return None,
         };
         if step.flags & flag::TIMED != 0 {
             return None;
@@ -451,11 +467,12 @@ fn examine_ways(owner: Owner, beyond: impl FnOnce(HoldElsewhere) -> Option<Deadl
     }
     owner::confirm_after_fork();
     let registry = registry();
-    match end_of_way(registry, owner) {
-        End::Back => {}
+    let walk = match end_of_way(registry, owner) {
+        End::Back => walk,
+        End::Queued => crew::walk,
         End::Elsewhere(hold) => return beyond(hold),
         End::Open => return None,
-    }
+    };
     let first = walk(registry, owner)?;
     let _verdict = registry.verdict.enter();
     let second = walk(registry, owner)?;

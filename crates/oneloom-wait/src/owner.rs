@@ -126,6 +126,8 @@ pub mod flag {
     pub const MAY_END: u32 = 1 << 5;
     /// The process ends when the waiter does.
     pub const MAIN_THREAD: u32 = 1 << 6;
+    /// It waits for something to do: what never comes is missed by nobody.
+    pub const IDLE: u32 = 1 << 7;
 }
 
 /// One slot, 64 bytes, the same in every process that maps the table.

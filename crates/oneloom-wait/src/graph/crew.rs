@@ -1,0 +1,63 @@
+//! Deadlocks through a crew: work that nobody has begun is waited for in vain when each who could begin it is stuck.
+//!
+//! Such a wait has several ways out, and one open way is enough. So the walk gathers all whom `start` waits for,
+//! directly and through others; it is a deadlock when every one of them waits without a deadline, and `start` is
+//! among those that are waited for. Who waits for that from outside is no part of it: a victim's end frees it.
+
+use super::{Certainty, Deadlock, Edge, step_of};
+use crate::owner::{Owner, Registry, Standing, flag};
+
+/// Walks from `start`; returns everybody it waits for, itself first, if none of them can go on.
+pub(super) fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
+    let mut found = Deadlock { steps: Vec::new(), certainty: Certainty::Certain, holder_ended: false };
+    let mut ahead = vec![start];
+    let mut seen = vec![start];
+    let mut comes_back = false;
+    while let Some(owner) = ahead.pop() {
+        let step = step_of(registry, owner)?;
+        if step.flags & flag::TIMED != 0 {
+            return None;
+        }
+        let mut next = Vec::new();
+        match step.edge {
+            Edge::HeldBy { holder, certain } => {
+                if !certain || step.flags & flag::AWAITS != 0 {
+                    found.certainty = Certainty::Suspected;
+                }
+                next.push(holder);
+            }
+            Edge::RunsOn(thread) => next.push(thread),
+            Edge::Queued => {
+                if step.flags & flag::AWAITS != 0 {
+                    found.certainty = Certainty::Suspected;
+                }
+                next = crew_of(registry, owner, step.sequence)?;
+            }
+            Edge::HeldElsewhere(_) | Edge::Unheld => return None,
+        }
+        comes_back |= next.contains(&start);
+        found.steps.push(step);
+        for other in next {
+            // Who has ended is told, or those who wait for it are: they can still act.
+            if !other.is_somebody() || registry.standing(other) == Standing::Ended {
+                return None;
+            }
+            if !seen.contains(&other) {
+                seen.push(other);
+                ahead.push(other);
+            }
+        }
+    }
+    comes_back.then_some(found)
+}
+
+/// Who could begin what `owner` waits for, if that is still the same wait.
+fn crew_of(registry: &Registry, owner: Owner, sequence: u64) -> Option<Vec<Owner>> {
+    let place = registry.frame(owner)?.enter();
+    let frame = place.waiting?;
+    let fields = registry.read_wait(owner)?;
+    let mut crew = Vec::new();
+    // SAFETY: inside the gate, what the frame points to is alive.
+    let queued = unsafe { frame.resource.as_ref() }.crew(&mut |worker| crew.push(worker));
+    (queued && fields.sequence == sequence).then_some(crew)
+}
