@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import oneloom.asyncio
 import oneloom.queue
 import oneloom.shared
 import oneloom.threading
-from conftest import run_program
+from conftest import finish, program
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,8 +103,10 @@ def test_a_pages_examples_run(page):
 
 
 @pytest.mark.parametrize(("text", "shown"), programs())
-def test_a_pages_program_does_what_the_page_says(text, shown):
-    done = run_program(text)
+def test_a_pages_program_does_what_the_page_says(text, shown, tmp_path):
+    (tmp_path / "program.py").write_text(text)  # A file, as its reader has it: other processes import it.
+    with program(None, command=[sys.executable, str(tmp_path / "program.py")]) as child:
+        done = finish(child)
     assert not done.timed_out, done
     if shown is not None:
         matches = doctest.OutputChecker().check_output(shown, done.out + done.err, FLAGS)
