@@ -82,9 +82,9 @@ pub(crate) fn look(thread: Owner, may_still_move: impl FnOnce() -> bool) -> bool
 }
 
 /// Who is to give up: the latest waiter. One that only waits for the end of another thread is spared while
-/// there are others: its error would free nobody.
+/// there are others: its error would free nobody. One that is idle always is.
 fn victim_of(sleepers: &[Step]) -> Option<&Step> {
-    let mut candidates = sleepers.iter().rev().filter(|step| step.flags & flag::AT_EXIT == 0);
+    let mut candidates = sleepers.iter().rev().filter(|step| step.flags & (flag::AT_EXIT | flag::IDLE) == 0);
     candidates.clone().find(|step| step.kind != "thread").or_else(|| candidates.next())
 }
 
