@@ -25,6 +25,8 @@ use crate::owner::{self, Kind, Owner, Registry, Standing, flag, registry};
 use crate::quiescence;
 use crate::waiter::{Notice, Waiter};
 
+pub use self::crew::Crew;
+
 /// What can be waited for, as the graph sees it. Called inside a gate: it may only read atomics.
 pub trait Resource: Sync {
     /// What it is, in the words of whoever made it: `"Lock"`.

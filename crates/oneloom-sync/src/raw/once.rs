@@ -1,13 +1,17 @@
 //! Something that happens once and can be waited for: an event that is never cleared, and who will set it.
 //!
 //! Knowing who will finish makes the wait an edge of the wait graph: two threads that join each other are told.
+//! While nobody has begun it, the way out may be any of a crew that works for everybody.
+//!
 //! A cell with a value keeps it beside this: whoever is the first to [`RawOnce::begin`] writes it and then
 //! finishes; whoever is the first to [`RawOnce::take`] may move it out. Finishing releases and waiting acquires.
+
+use std::sync::Arc;
 
 use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering};
 use oneloom_wait::const_unless_modelled;
 use oneloom_wait::gate::Gate;
-use oneloom_wait::graph::{Hold, Resource};
+use oneloom_wait::graph::{Crew, Hold, Resource};
 use oneloom_wait::owner::Owner;
 use oneloom_wait::wait::{Call, Primitive};
 use oneloom_wait::waiter::{Notice, WaiterList, Wakes};
@@ -19,12 +23,15 @@ use super::line::{Counters, Line, Name};
 const BEGUN: u32 = 1;
 /// Somebody has taken what it brought.
 const TAKEN: u32 = 1 << 1;
+/// One of the crew works at it.
+const AT_WORK: u32 = 1 << 2;
 
 /// The end of something, to wait for.
 pub struct RawOnce {
     event: RawEvent,
     claims: AtomicU32,
     owner: AtomicU64,
+    crew: Option<Arc<Crew>>,
     kind: &'static str,
 }
 
@@ -36,9 +43,29 @@ impl RawOnce {
                 event: RawEvent::new(name),
                 claims: AtomicU32::new(0),
                 owner: AtomicU64::new(Owner::NOBODY.to_bits()),
+                crew: None,
                 kind,
             }
         }
+    }
+
+    /// The same for what one of `crew` will begin, and nobody else.
+    #[must_use]
+    pub fn by_crew(self, crew: Option<Arc<Crew>>) -> Self {
+        Self { crew, ..self }
+    }
+
+    /// One of the crew works at it from now on. `by`: it, where nobody else can finish it.
+    pub fn set_at_work(&self, by: Option<Owner>) {
+        // In this order, and looked at in the other: no moment in which it seems to lie there.
+        self.set_owner(by.unwrap_or(Owner::NOBODY));
+        self.claims.fetch_or(AT_WORK, Ordering::Release);
+    }
+
+    /// Nobody works at it any more, and the crew may begin anew.
+    pub fn set_aside(&self) {
+        self.set_owner(Owner::NOBODY);
+        self.claims.fetch_and(!AT_WORK, Ordering::Release);
     }
 
     /// Says who will finish it, and that nobody else can. [`Owner::NOBODY`] takes that back.
@@ -105,6 +132,12 @@ impl Resource for RawOnce {
             return None;
         }
         self.owner().map(|owner| Hold { owner, certain: true })
+    }
+
+    fn crew(&self, show: &mut dyn FnMut(Owner)) -> bool {
+        let lies_there = self.claims.load(Ordering::Acquire) & (AT_WORK | BEGUN) == 0;
+        let crew = self.crew.as_ref().filter(|_| lies_there);
+        crew.inspect(|crew| crew.show(show)).is_some()
     }
 }
 

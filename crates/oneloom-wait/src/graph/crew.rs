@@ -5,7 +5,38 @@
 //! among those that are waited for. Who waits for that from outside is no part of it: a victim's end frees it.
 
 use super::{Certainty, Deadlock, Edge, step_of};
+use crate::atomic::{AtomicU64, Ordering};
 use crate::owner::{Owner, Registry, Standing, flag};
+
+/// The places of those who work for everybody. An empty one may be taken at any time.
+pub struct Crew(Box<[AtomicU64]>);
+
+impl Crew {
+    /// That many places, all of them empty.
+    pub fn new(places: usize) -> Self {
+        Self((0..places).map(|_| AtomicU64::new(Owner::NOBODY.to_bits())).collect())
+    }
+
+    /// How many places there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no place at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Says who works in a place: [`Owner::NOBODY`] where nobody does.
+    pub fn seat(&self, place: usize, worker: Owner) {
+        self.0[place].store(worker.to_bits(), Ordering::Release);
+    }
+
+    /// Shows who works in each place. Reads only atomics.
+    pub fn show(&self, each: &mut dyn FnMut(Owner)) {
+        self.0.iter().for_each(|worker| each(Owner::from_bits(worker.load(Ordering::Acquire))));
+    }
+}
 
 /// Walks from `start`; returns everybody it waits for, itself first, if none of them can go on.
 pub(super) fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
