@@ -184,6 +184,18 @@ impl<T: Shared> Object<T> {
         Handle { family, kind: T::KIND as u32, reference: self.block.reference }
     }
 
+    /// Ends it, although it may have left this process: what names it names nothing from now on. For an object that nobody
+    /// uses any more, because all who knew of it are dead or have said so.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn end(self) -> Result<(), Error> {
+        self.travelled.store(true, Ordering::SeqCst);
+        let me = self.block.segment.me()?;
+        T::dismantle(self.block, me)?;
+        self.block.free(me)
+    }
+
     /// Where it stands.
     #[inline]
     pub fn segment(&self) -> &'static Segment {

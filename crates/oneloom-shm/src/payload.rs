@@ -149,6 +149,37 @@ impl Payload {
         Self::fill(block, length, mark, write)
     }
 
+    /// The same with `head` zeros in front, which are part of the item.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn headed(
+        segment: &'static Segment,
+        head: usize,
+        length: u64,
+        mark: u32,
+        write: impl FnOnce(NonNull<u8>),
+    ) -> Result<Self, Error> {
+        let whole = length.saturating_add(head as u64);
+        Self::filled(segment, segment.me()?, whole, mark, |place| {
+            // SAFETY: the block is longer than the head, and nobody knows of it yet.
+            write(unsafe {
+                place.write_bytes(0, head);
+                place.add(head)
+            });
+        })
+    }
+
+    /// Its bytes, to be changed.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn bytes_mut(&mut self) -> Result<&mut [u8], Error> {
+        let place = self.block.bytes(self.length)?;
+        // SAFETY: inside the block, which is this value's own: nobody else reads or writes there before it is given away.
+        Ok(unsafe { std::slice::from_raw_parts_mut(place.as_ptr(), self.length as usize) })
+    }
+
     /// Its bytes.
     ///
     /// # Errors

@@ -190,6 +190,14 @@ impl Queue {
         self.append(self.segment().me()?, &records, &mut Chain::default(), Patience::None)
     }
 
+    /// Ends it, although it may have left this process. For a queue that nobody else uses any more.
+    ///
+    /// # Errors
+    /// If the segment contradicts itself.
+    pub fn end(self) -> Result<(), Error> {
+        self.object.end()
+    }
+
     fn content(&self) -> &'static Content {
         self.object.content()
     }

@@ -1,0 +1,25 @@
+//! Pools: who runs which task, what happens when that one dies, takes too long or fails.
+//!
+//! A task is bytes and a [`task::Report`]: what it does is known to whoever embeds this crate, here nobody knows. A
+//! process pool from the bottom:
+//!
+//! - [`message`]: what the pool's owner and its workers tell each other, byte by byte.
+//! - [`packet`]: a task's or an answer's bytes, with room for a message's head.
+//! - [`task`]: limits, and how a task can end.
+//! - [`launch`]: how workers are started: by whoever embeds this.
+//! - [`seat`], [`desk`]: a worker's place, as its launcher and as the worker itself has it.
+//! - [`pool`]: the owner's side.
+//!
+//! Each worker has a queue of its own, in which a few tasks lie that it will take next; all workers answer through one,
+//! the mailbox. A worker takes one task at a time and answers it before it takes the next. So what a dead worker was
+//! given, has not answered and has not left in its queue is the task that it ran: that one alone pays for its death.
+
+#![forbid(unsafe_code)]
+
+pub mod desk;
+pub mod launch;
+pub mod message;
+pub mod packet;
+pub mod pool;
+pub mod seat;
+pub mod task;
