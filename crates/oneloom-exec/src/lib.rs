@@ -9,6 +9,8 @@
 //! - [`launch`]: how workers are started: by whoever embeds this.
 //! - [`seat`], [`desk`]: a worker's place, as its launcher and as the worker itself has it.
 //! - [`pool`]: the owner's side.
+//! - [`threads`]: the jobs of a thread pool, which stand in its process's own memory.
+//! - [`deadlines`]: what is due next; and a thread that sees to it, where nobody else does.
 //!
 //! Each worker has a queue of its own, in which a few tasks lie that it will take next; all workers answer through one,
 //! the mailbox. A worker takes one task at a time and answers it before it takes the next. So what a dead worker was
@@ -16,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod deadlines;
 pub mod desk;
 pub mod launch;
 pub mod message;
@@ -23,3 +26,4 @@ pub mod packet;
 pub mod pool;
 pub mod seat;
 pub mod task;
+pub mod threads;
