@@ -48,6 +48,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from oneloom._future import Future
     from oneloom._process import Process
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "DeadlockError",
     "DeadlockWarning",
     "Event",
+    "Future",
     "LifoQueue",
     "Lock",
     "OwnerDiedWarning",
@@ -75,13 +77,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> "Any":
-    # Importing multiprocessing would take longer than importing the rest of oneloom.
-    if name == "Process":
-        from oneloom._process import Process
+# What is imported when it is first asked for, because it imports what takes longer than all the rest of oneloom.
+_LAZY = {
+    "Future": "oneloom._future",
+    "Process": "oneloom._process",
+}
 
-        return globals().setdefault(name, Process)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> "Any":
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return globals().setdefault(name, getattr(import_module(module), name))
 
 
 _coroutines.attach()

@@ -66,7 +66,7 @@ pub fn generic_alias(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyRe
     Ok(alias.call1((class, item))?.unbind())
 }
 
-/// An exception class that is imported when it is first raised.
+/// A class, an exception's as a rule, that is imported when it is first needed.
 pub struct Imported {
     module: &'static str,
     name: &'static str,
@@ -101,3 +101,11 @@ pub static FULL: Imported = Imported::new("queue", "Full");
 pub static SHUT_DOWN: Imported = Imported::new("oneloom._native", "ShutDown");
 /// `threading.BrokenBarrierError`.
 pub static BROKEN_BARRIER: Imported = Imported::new("threading", "BrokenBarrierError");
+/// `concurrent.futures.CancelledError`.
+pub static CANCELLED: Imported = Imported::new("concurrent.futures._base", "CancelledError");
+/// `concurrent.futures.InvalidStateError`.
+pub static INVALID_STATE: Imported = Imported::new("concurrent.futures._base", "InvalidStateError");
+/// `asyncio.CancelledError`.
+pub static ASYNC_CANCELLED: Imported = Imported::new("asyncio.exceptions", "CancelledError");
+/// `oneloom.Future`, which is imported when there is a first future to be made.
+pub static FUTURE: Imported = Imported::new("oneloom._future", "Future");

@@ -20,6 +20,8 @@ mod errors;
 mod event;
 mod flavour;
 mod fork;
+#[allow(dead_code, reason = "what pools use of it comes with them")]
+mod future;
 mod initialised;
 mod lock;
 mod once;
@@ -55,6 +57,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<simple_queue::SimpleQueue>()?;
     module.add_class::<standard::Hook>()?;
     module.add_class::<completion::Completion>()?;
+    module.add_class::<future::Future>()?;
     module.add_class::<statistics::Statistics>()?;
     module.add_class::<statistics::QueueStatistics>()?;
     module.add_class::<waiting::Waiting>()?;

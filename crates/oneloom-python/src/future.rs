@@ -1,0 +1,181 @@
+//! Futures: `Promise`, which whoever brings an outcome holds, and `Future`, what Python sees of it.
+//!
+//! A promise works without the interpreter: the thread that collects the results of processes finishes futures while
+//! Python code runs elsewhere, and whoever waits is woken by it. Only two kinds of end need Python: where callbacks are
+//! to be called, and where somebody has looked at what the standard library's futures are made of (`observed`).
+//! Those a pool's [`Dispatch`] has brought on a thread of its own.
+//!
+//! - `content`: the states, and all that stands behind the gate.
+//! - `ending`: how a future comes to its end, and who is told.
+//! - `reading`: what became of it, and the unpacking of what has arrived as bytes.
+//! - `observed`: the standard library's face.
+//! - `class`: `_native.Future`.
+
+mod class;
+mod content;
+mod ending;
+mod observed;
+mod reading;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use oneloom_sync::raw::{Name, RawOnce};
+use oneloom_wait::fork;
+use oneloom_wait::gate::{Gate, Inside};
+use oneloom_wait::owner::Owner;
+use pyo3::prelude::*;
+
+pub use self::class::Future;
+use self::content::{Content, State};
+use crate::errors::FUTURE;
+
+/// What a future comes to.
+pub enum Outcome {
+    /// What `result` gives.
+    Value(Py<PyAny>),
+    /// What it raises.
+    Error(Py<PyAny>),
+    /// One of the two, as something else; unpacked by whoever reads first.
+    Packed(Box<dyn Unpack>),
+    /// It will not come to anything.
+    Cancelled,
+}
+
+impl Outcome {
+    /// What a call gave or raised.
+    pub fn of(python: Python<'_>, called: PyResult<Py<PyAny>>) -> Self {
+        match called {
+            Ok(value) => Self::Value(value),
+            Err(error) => Self::Error(error.into_value(python).into_any()),
+        }
+    }
+}
+
+/// An outcome as something else.
+pub trait Unpack: Send + Sync {
+    /// The outcome. Called attached, by one thread at a time, until it gives one.
+    ///
+    /// # Errors
+    /// An `Exception` is the future's own. Anything else (a signal has arrived meanwhile) is for whoever reads now,
+    /// and the next one tries again.
+    fn unpack(&mut self, python: Python<'_>) -> PyResult<Outcome>;
+
+    /// Whether it will be an error, as far as that can be known.
+    fn has_failed(&self) -> bool {
+        false
+    }
+}
+
+/// How a pool's task is cancelled.
+pub trait Cancel: Send + Sync {
+    /// The future was cancelled before it ran: [`Promise::start`] will say false. Takes the task out of the pool; true
+    /// if nobody is going to ask for it any more.
+    ///
+    /// With `running`, it runs: has it ended. True if that will be; then the future is cancelled at once.
+    ///
+    /// Called attached, without a lock.
+    fn cancel(&self, running: bool) -> bool;
+}
+
+/// Where ends are brought about that need Python, when [`Promise::finish`] was called without it.
+pub trait Dispatch: Send + Sync {
+    /// Has a thread call [`Promise::dispatched`] with these.
+    fn dispatch(&self, promise: Promise, outcome: Option<Outcome>);
+}
+
+/// A future as seen by whoever brings its outcome. Needs no interpreter.
+#[derive(Clone)]
+pub struct Promise(Arc<Inner>);
+
+pub(crate) struct Inner {
+    /// Its end, to wait for.
+    once: RawOnce,
+    content: Gate<Content>,
+    /// Whether a pool made it, whose threads no child of a fork has.
+    is_pooled: bool,
+    /// The fork generation in which it was made.
+    born: u32,
+}
+
+impl Inner {
+    fn new(content: Content, is_pooled: bool) -> Self {
+        let once = RawOnce::new(Name::NONE, "future");
+        Self { once, content: Gate::new(content), is_pooled, born: fork::generation() }
+    }
+
+    fn enter(&self) -> Inside<'_, Content> {
+        self.content.enter()
+    }
+
+    fn state(&self) -> State {
+        self.enter().state
+    }
+}
+
+thread_local! {
+    /// The promise whose future this thread is making.
+    static ADOPTED: RefCell<Option<Promise>> = const { RefCell::new(None) };
+}
+
+impl Promise {
+    /// A promise of a pool's. `canceller` takes its task out of the pool; `dispatch` is for a pool that finishes futures
+    /// without the interpreter.
+    pub fn new(canceller: Option<Arc<dyn Cancel>>, dispatch: Option<Arc<dyn Dispatch>>) -> Self {
+        Self(Arc::new(Inner::new(Content::new(canceller, dispatch), true)))
+    }
+
+    /// The future of this promise, an `oneloom.Future`. To be made once.
+    pub fn future<'py>(&self, python: Python<'py>) -> PyResult<Bound<'py, Future>> {
+        let class = FUTURE.class(python)?;
+        ADOPTED.set(Some(self.clone()));
+        let made = class.call0();
+        ADOPTED.take();
+        Ok(made?.cast_into()?)
+    }
+
+    /// Says that the task runs from now on. False if the future was cancelled (which it is then told) or has ended.
+    ///
+    /// `by` is the one thread that can bring the outcome, if that is certain: who waits for the future waits for it.
+    pub fn start(&self, by: Option<Owner>) -> bool {
+        let state = {
+            let mut content = self.0.enter();
+            if content.state == State::Pending && !content.claimed {
+                content.state = State::Running;
+            }
+            content.state
+        };
+        match state {
+            State::Running => {
+                if let Some(owner) = by {
+                    self.0.once.set_owner(owner);
+                }
+                true
+            }
+            State::Cancelled => {
+                self.notify_cancelled();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes [`start`](Self::start) back: the task moves on, or is tried again.
+    pub fn unstart(&self) {
+        self.0.once.set_owner(Owner::NOBODY);
+        let mut content = self.0.enter();
+        if content.state == State::Running && !content.claimed {
+            content.state = State::Pending;
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn is_done(&self) -> bool {
+        self.0.once.is_done()
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.state().is_cancelled()
+    }
+}
