@@ -69,12 +69,11 @@ pub trait Unpack: Send + Sync {
 
 /// How a pool's task is cancelled.
 pub trait Cancel: Send + Sync {
-    /// The future was cancelled before it ran: [`Promise::start`] will say false. Takes the task out of the pool; true
-    /// if nobody is going to ask for it any more.
+    /// Sees to it that the task does not run, or, with `running`, that it ends if it does. Called attached, without a lock.
     ///
-    /// With `running`, it runs: has it ended. True if that will be; then the future is cancelled at once.
-    ///
-    /// Called attached, without a lock.
+    /// True if it will not run: the pool has taken it out, or asks [`Promise::start`] before it runs it, which says false
+    /// then. Also true for one that runs and is cancelled all the same, whatever it still comes to. A pool that takes the
+    /// task out may call [`Promise::finish`] with [`Outcome::Cancelled`] in here: the end is brought by whoever cancels.
     fn cancel(&self, running: bool) -> bool;
 }
 

@@ -78,6 +78,10 @@ pub struct Content {
     pub state: State,
     /// Somebody brings the end.
     pub claimed: bool,
+    /// How many ask the pool to cancel it, at this moment.
+    pub cancelling: u32,
+    /// The pool has said to one of these that it is cancelled.
+    pub is_taken_out: bool,
     /// Its state or its outcome was assigned from outside, which may take several steps under the condition.
     pub assigned: bool,
     pub value: Option<Py<PyAny>>,
@@ -99,6 +103,8 @@ impl Content {
         Self {
             state: State::Pending,
             claimed: false,
+            cancelling: 0,
+            is_taken_out: false,
             assigned: false,
             value: None,
             error: None,

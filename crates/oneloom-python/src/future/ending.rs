@@ -22,7 +22,12 @@ impl Promise {
     /// Where Python is needed for it, the pool's [`Dispatch`] sees to that; without one it is done here.
     pub fn finish(&self, outcome: Outcome) -> bool {
         let mut content = self.0.enter();
+        if content.cancelling > 0 && matches!(outcome, Outcome::Cancelled) {
+            content.is_taken_out = true;
+            return true;
+        }
         if !content.claim() {
+            drop(content);
             return false;
         }
         let (dispatch, left) = if content.observed.is_some() {
@@ -68,7 +73,10 @@ impl Promise {
     pub fn dispatched(&self, python: Python<'_>, outcome: Option<Outcome>) -> PyResult<()> {
         match outcome {
             None => self.0.call_callbacks(python, None),
-            Some(outcome) if self.0.state() != State::Cancelled => self.0.end_claimed(python, None, outcome),
+            Some(outcome) if self.0.state() != State::Cancelled => {
+                let end = |inner: &Inner| observed::end(python, inner, None, outcome, true);
+                self.0.end_observed(python, None, end).map(drop)
+            }
             Some(_) => self.0.notify_cancelled(python, None),
         }
     }
@@ -83,7 +91,7 @@ impl Promise {
 }
 
 impl Inner {
-    /// Brings the outcome; `future` is this future, where the caller has it.
+    /// Brings the outcome; `future` is this future, where the caller has it. False if there was an end already.
     pub(super) fn finish(
         &self,
         python: Python<'_>,
@@ -91,13 +99,14 @@ impl Inner {
         outcome: Outcome,
     ) -> PyResult<bool> {
         let mut content = self.enter();
+        if content.observed.is_some() {
+            drop(content);
+            return self
+                .end_observed(python, future, |inner| observed::end(python, inner, future, outcome, false));
+        }
         if !content.claim() {
             drop(content);
             return Ok(false);
-        }
-        if content.observed.is_some() {
-            drop(content);
-            return self.end_claimed(python, future, outcome).map(|()| true);
         }
         let has_callbacks = !content.callbacks.is_empty();
         let unneeded = content.settle(outcome);
@@ -110,67 +119,81 @@ impl Inner {
         Ok(true)
     }
 
-    /// The end of an observed future that the caller has claimed.
-    fn end_claimed(
+    /// Has an observed future ended by `end`, which says whether it has, and tells the rest.
+    fn end_observed(
         &self,
         python: Python<'_>,
         future: Option<&Bound<'_, Future>>,
-        outcome: Outcome,
-    ) -> PyResult<()> {
-        let told = observed::end(python, self, future, outcome);
-        if let Err(error) = &told
-            && !self.state().has_ended()
-        {
-            // The condition could not be had, so nothing has happened: another may bring an end.
-            let error = error.clone_ref(python);
-            self.enter().claimed = false;
-            return Err(error);
+        end: impl FnOnce(&Self) -> PyResult<bool>,
+    ) -> PyResult<bool> {
+        let ended = end(self);
+        // Also where a waiter could not be told.
+        if !matches!(ended, Ok(false)) && self.state().has_ended() {
+            notifying(python, || self.once.finish());
+            self.call_callbacks(python, future)?;
         }
-        notifying(python, || self.once.finish());
-        told.and(self.call_callbacks(python, future))
+        ended
     }
 
-    /// Cancels it if it does not run yet. True if it is cancelled.
+    /// Cancels it if it does not run yet; with `running` also if it does and the pool can end it. True if it is cancelled.
     pub(super) fn cancel(
         &self,
         python: Python<'_>,
         future: &Bound<'_, Future>,
         running: bool,
     ) -> PyResult<bool> {
-        let mut content = self.enter();
-        if content.state.is_cancelled() {
-            return Ok(true);
-        }
-        if content.claimed || content.state.has_ended() {
-            return Ok(false);
-        }
-        let canceller = content.canceller.clone();
-        if content.state == State::Running {
-            drop(content);
-            if !running || !canceller.is_some_and(|canceller| canceller.cancel(true)) {
-                return Ok(false);
+        let canceller = {
+            let mut content = self.enter();
+            let runs = content.state == State::Running;
+            let is_over = content.claimed || content.state.has_ended();
+            if is_over || (runs && (!running || content.canceller.is_none())) {
+                return Ok(content.state.is_cancelled());
             }
-            return Ok(self.finish(python, Some(future), Outcome::Cancelled)? || self.state().is_cancelled());
+            let canceller = content.canceller.clone();
+            content.cancelling += u32::from(canceller.is_some());
+            canceller
+        };
+        let agreed = canceller.as_deref().is_none_or(|canceller| canceller.cancel(running));
+        let is_taken_out = canceller.is_some() && self.is_taken_out(python, agreed);
+        if is_taken_out || (agreed && running && canceller.is_some()) {
+            self.finish(python, Some(future), Outcome::Cancelled)?;
+        } else if agreed {
+            self.mark_cancelled(python, future)?;
         }
-        content.claimed = true;
+        Ok(self.state().is_cancelled())
+    }
+
+    /// The pool has answered who wanted to cancel; whether it has said of the task that it is taken out.
+    fn is_taken_out(&self, python: Python<'_>, agreed: bool) -> bool {
+        self.enter().cancelling -= 1;
+        loop {
+            let content = self.enter();
+            let is_open = !content.is_taken_out && !content.state.has_ended();
+            // Refused, perhaps, because another has just been told yes, who is about to hear of it.
+            if agreed || !is_open || content.cancelling == 0 {
+                return content.is_taken_out;
+            }
+            drop(content);
+            python.detach(std::thread::yield_now);
+        }
+    }
+
+    /// Cancels it unless it runs; whoever would have run it is told when they ask.
+    fn mark_cancelled(&self, python: Python<'_>, future: &Bound<'_, Future>) -> PyResult<()> {
+        let mut content = self.enter();
         if content.observed.is_some() {
             drop(content);
-            if let Err(error) = observed::cancel(python, self) {
-                if !self.state().has_ended() {
-                    self.enter().claimed = false;
-                }
-                return Err(error);
-            }
-        } else {
+            return self
+                .end_observed(python, Some(future), |inner| observed::cancel(python, inner))
+                .map(drop);
+        }
+        if content.state == State::Pending && content.claim() {
             content.state = State::Cancelled;
             drop(content);
+            notifying(python, || self.once.finish());
+            self.call_callbacks(python, Some(future))?;
         }
-        notifying(python, || self.once.finish());
-        if canceller.is_some_and(|canceller| canceller.cancel(false)) {
-            self.notify_cancelled(python, Some(future))?;
-        }
-        self.call_callbacks(python, Some(future))?;
-        Ok(true)
+        Ok(())
     }
 
     /// Says that a cancelled future's task is certain not to run.

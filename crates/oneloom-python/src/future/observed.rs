@@ -47,36 +47,52 @@ pub fn observe(future: &Bound<'_, Future>) -> PyResult<Observed> {
     Ok(observed.expect("there is one by now, and it stays"))
 }
 
-/// Brings the outcome that the caller has claimed the right to bring.
+/// Brings the outcome; `is_claimed` says that the caller has claimed the right to. False if there was an end already.
 ///
 /// # Errors
-/// What the condition or a waiter raised. The state tells whether the outcome is known.
+/// What the condition or a waiter raised. The state tells whether the future has ended.
 pub fn end(
     python: Python<'_>,
     inner: &Inner,
     future: Option<&Bound<'_, Future>>,
     outcome: Outcome,
-) -> PyResult<()> {
-    let outcome = outcome.unpacked(python)?;
+    is_claimed: bool,
+) -> PyResult<bool> {
+    // Whatever comes in between: nobody else could try again.
+    let outcome = outcome.unpacked(python).unwrap_or_else(|error| Outcome::of(python, Err(error)));
     let tell = match outcome {
         Outcome::Error(_) => intern!(python, "add_exception"),
         Outcome::Cancelled => intern!(python, "add_cancelled"),
         _ => intern!(python, "add_result"),
     };
     inner.under_condition(python, future, |observed, future| {
-        let unneeded = inner.enter().settle(outcome);
+        let mut content = inner.enter();
+        if !is_claimed && !content.claim() {
+            drop(content);
+            return Ok(false);
+        }
+        let unneeded = content.settle(outcome);
+        drop(content);
         drop(unneeded);
         let told = tell_waiters(observed, tell, future);
         observed.condition.call_method0(python, intern!(python, "notify_all"))?;
-        told
+        told.map(|()| true)
     })
 }
 
-/// Cancels it; the caller has claimed the right to.
-pub fn cancel(python: Python<'_>, inner: &Inner) -> PyResult<()> {
+/// Cancels it unless it runs. False if it does, or there was an end already.
+///
+/// # Errors
+/// As for `end`.
+pub fn cancel(python: Python<'_>, inner: &Inner) -> PyResult<bool> {
     inner.under_condition(python, None, |observed, _| {
-        inner.enter().state = State::Cancelled;
-        observed.condition.call_method0(python, intern!(python, "notify_all")).map(drop)
+        let mut content = inner.enter();
+        if content.state != State::Pending || !content.claim() {
+            return Ok(false);
+        }
+        content.state = State::Cancelled;
+        drop(content);
+        observed.condition.call_method0(python, intern!(python, "notify_all")).map(|_| true)
     })
 }
 
