@@ -89,7 +89,8 @@ impl Desk {
     /// # Errors
     /// If shared memory fails.
     pub fn ready(&self) -> Result<(), Error> {
-        self.send(Head::about(self.worker, Kind::Ready), Packet::empty())
+        let head = Head { took: u64::from(process::id()), ..Head::about(self.worker, Kind::Ready) };
+        self.send(head, Packet::empty())
     }
 
     /// Says that neither this worker nor any other can take tasks; the pool's tasks end with what the packet says.

@@ -8,7 +8,8 @@
 //! - [`task`]: limits, and how a task can end.
 //! - [`launch`]: how workers are started: by whoever embeds this.
 //! - [`seat`], [`desk`]: a worker's place, as its launcher and as the worker itself has it.
-//! - [`pool`]: the owner's side.
+//! - [`dispatch`]: who runs what, decided: a state machine.
+//! - [`pool`]: the owner's side: the machine, the mailbox, and the two threads around them.
 //! - [`threads`]: the jobs of a thread pool, which stand in its process's own memory.
 //! - [`deadlines`]: what is due next; and a thread that sees to it, where nobody else does.
 //!
@@ -20,6 +21,7 @@
 
 pub mod deadlines;
 pub mod desk;
+pub mod dispatch;
 pub mod launch;
 pub mod message;
 pub mod packet;

@@ -5,7 +5,7 @@
 //! | bytes | |
 //! |---|---|
 //! | 0..8 | the task's number; 0 in a message that is about none |
-//! | 8..16 | in an answer: how long the task took, in nanoseconds |
+//! | 8..16 | in an answer: how long the task took, in nanoseconds; when a worker is ready: its process |
 //! | 16..20 | the worker's number |
 //! | 20..24 | the [`Kind`] |
 //! | 24.., or 64.. in a block of its own | the content: there, buffers in it stand as aligned as they were written |
@@ -65,7 +65,7 @@ impl Kind {
 pub struct Head {
     /// The task that it is about; [`TaskId::NONE`] if it is about none.
     pub task: TaskId,
-    /// How long the task took, in nanoseconds.
+    /// How long the task took, in nanoseconds; of one that is ready, its process.
     pub took: u64,
     /// Which worker sent it, or gets it.
     pub worker: u32,

@@ -56,8 +56,8 @@ impl Packet {
         Self { item: Item::Small { bytes: vec![0; SMALL_HEAD], mark: 0 } }
     }
 
-    /// A small one that came through a queue, head and all.
-    pub fn small(message: &[u8], mark: u32) -> Self {
+    /// A small one that came through a queue.
+    pub(crate) fn small(message: &[u8], mark: u32) -> Self {
         Self { item: Item::Small { bytes: message.to_vec(), mark } }
     }
 
@@ -96,10 +96,7 @@ impl Packet {
     }
 
     /// Another one with the same content.
-    ///
-    /// # Errors
-    /// If there is no shared memory for it.
-    pub fn copy(&self, segment: &'static Segment) -> Result<Self, Error> {
+    pub(crate) fn copy(&self, segment: &'static Segment) -> Result<Self, Error> {
         Self::copy_of(segment, &[self.bytes()?], self.mark())
     }
 

@@ -18,7 +18,7 @@ pub const LENGTH: usize = 64;
 
 /// What a worker is to know before it knows anything else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// The worker's own queue.
     pub tasks: Handle,
     /// Where it answers.
@@ -69,8 +69,7 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// A seat in a pool.
-    pub fn new(pool: Pool, place: Place) -> Self {
+    pub(crate) fn new(pool: Pool, place: Place) -> Self {
         Self { place, pool: Some(pool) }
     }
 

@@ -23,7 +23,8 @@ pub struct Flow {
     pub(crate) shut_down: AtomicU32,
     /// Not 0 once anybody needed more than one place at once, and so may wait for `has_room`.
     pub(crate) wide: AtomicU32,
-    pub(crate) not_empty: EventCount,
+    /// For those who wait for an item.
+    pub not_empty: EventCount,
     pub(crate) not_full: EventCount,
     pub(crate) all_done: EventCount,
     /// How many items were reported done.

@@ -189,7 +189,7 @@ impl<T: Shared> Object<T> {
     ///
     /// # Errors
     /// If the segment contradicts itself.
-    pub fn end(self) -> Result<(), Error> {
+    pub fn end(&self) -> Result<(), Error> {
         self.travelled.store(true, Ordering::SeqCst);
         let me = self.block.segment.me()?;
         T::dismantle(self.block, me)?;

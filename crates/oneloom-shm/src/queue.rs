@@ -194,7 +194,7 @@ impl Queue {
     ///
     /// # Errors
     /// If the segment contradicts itself.
-    pub fn end(self) -> Result<(), Error> {
+    pub fn end(&self) -> Result<(), Error> {
         self.object.end()
     }
 

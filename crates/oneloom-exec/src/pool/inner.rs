@@ -1,0 +1,380 @@
+//! What the owner's threads share, and what they do.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use oneloom_shm::error::Error;
+use oneloom_shm::family;
+use oneloom_shm::flow::AnyQueue;
+use oneloom_shm::payload::Item;
+use oneloom_shm::process;
+use oneloom_shm::queue::Queue;
+use oneloom_shm::segment::Segment;
+use oneloom_shm::wait::{Stop, block};
+use oneloom_sync::Mutex;
+use oneloom_sync::environment::Patient;
+use oneloom_sync::raw::RawEvent;
+use oneloom_wait::clock::{self, Deadline};
+use oneloom_wait::fork;
+
+use crate::desk::put;
+use crate::dispatch::{Action, Content, Dispatch};
+use crate::launch::Launcher;
+use crate::message::{Head, Kind};
+use crate::packet::Packet;
+use crate::seat::{Place, Seat};
+use crate::task::{End, Failure, Refusal, Reply, Report, TaskId};
+
+use super::mail::{self, Awaited};
+use super::watcher::Watcher;
+use super::{Pool, Settings};
+
+/// Now, as the machine counts.
+pub use clock::now;
+
+/// A task's content.
+pub struct Job {
+    /// What its workers get. None while a large one is with one of them.
+    pub packet: Option<Packet>,
+    pub report: Box<dyn Report>,
+}
+
+impl Content for Job {
+    fn running(&self, running: bool) {
+        self.report.running(running);
+    }
+}
+
+/// What is behind the lock.
+pub struct State {
+    pub machine: Dispatch<Job>,
+    /// The workers' queues, by their numbers.
+    seats: Vec<(u32, Arc<Queue>)>,
+    outbox: Outbox,
+    /// When the collector looks at the clock again by itself, as [`now`] counts.
+    alarm: u64,
+}
+
+/// What is to be told to others when the locks are left.
+#[derive(Default)]
+pub struct Outbox {
+    ended: Vec<(Box<dyn Report>, End)>,
+    seats: Vec<Place>,
+    records: Vec<(u32, Packet)>,
+    /// Queues of workers that have ended, whose memory is to be given back.
+    left: Vec<Arc<Queue>>,
+}
+
+impl State {
+    fn take_outbox(&mut self) -> Outbox {
+        std::mem::take(&mut self.outbox)
+    }
+}
+
+impl Outbox {
+    /// Tells it, outside all locks.
+    pub fn deliver(self, pool: &Pool) {
+        for (pid, record) in self.records {
+            pool.0.launcher.record(pid, record);
+        }
+        for (report, end) in self.ended {
+            report.ended(end);
+        }
+        for place in self.seats {
+            pool.0.launcher.launch(Seat::new(pool.clone(), place));
+        }
+        for queue in self.left {
+            // What can't be given back stays: nobody could be told.
+            let _ = queue.end();
+        }
+    }
+}
+
+/// See the module.
+pub struct Inner {
+    launcher: Arc<dyn Launcher>,
+    mailbox: Arc<Queue>,
+    watcher: Watcher,
+    /// The fork generation of the process that made it.
+    born: u32,
+    /// Who the workers live and die with.
+    owner: (u32, u64),
+    /// Held by whoever takes mail, until the machine knows of it. Comes before `state`.
+    pub reading: Mutex<()>,
+    pub state: Mutex<State>,
+    pub over: RawEvent,
+}
+
+impl Inner {
+    pub fn new(settings: Settings, launcher: Arc<dyn Launcher>) -> Result<Self, Error> {
+        let state = State {
+            machine: Dispatch::new(settings.workers, settings.tasks_per_worker),
+            seats: Vec::new(),
+            outbox: Outbox::default(),
+            alarm: u64::MAX,
+        };
+        let pid = process::id();
+        Ok(Self {
+            launcher,
+            mailbox: Arc::new(Queue::new(family::home()?, 0)?),
+            watcher: Watcher::new()
+                .map_err(|error| Error::system("a pool's workers can't be watched", error))?,
+            born: fork::generation(),
+            owner: (pid, process::started(pid).unwrap_or(0)),
+            reading: Mutex::new(()),
+            state: Mutex::new(state),
+            over: RawEvent::default(),
+        })
+    }
+
+    pub fn segment(&self) -> &'static Segment {
+        self.mailbox.segment()
+    }
+
+    pub fn is_here(&self) -> bool {
+        fork::generation() == self.born
+    }
+
+    pub fn watch_deaths(&self) {
+        self.watcher.run(&self.mailbox, &*self.launcher);
+    }
+
+    pub fn stop_watching(&self) {
+        self.watcher.stop();
+    }
+
+    /// A worker's end is to be told from now on.
+    pub fn watch(&self, worker: u32, pid: u32) {
+        self.watcher.watch(worker, pid);
+    }
+
+    /// What the collector's thread does: reads the mail until all is over.
+    pub fn collect(&self, pool: &Pool) {
+        let mut alarm = u64::MAX;
+        loop {
+            let until = match alarm {
+                u64::MAX => Deadline::Never,
+                _ => Deadline::At(Instant::now() + Duration::from_nanos(alarm.saturating_sub(now()))),
+            };
+            let waited = block(&mut Awaited(&self.mailbox), until, &mut Patient);
+            let reading = self.reading.lock();
+            let (mail, broken) = match (waited, mail::take(&self.mailbox)) {
+                (Err(Stop::Failed(error)), _) | (_, Err(error)) => (Vec::new(), Some(error)),
+                (_, Ok(mail)) => (mail, None),
+            };
+            let mut state = self.state.lock();
+            if broken.is_some() {
+                // Somebody has written over the mailbox: no worker can be heard any more.
+                state.machine.terminate();
+            }
+            self.read(&mut state, mail);
+            state.machine.advance(now());
+            self.perform(&mut state);
+            let next = state.machine.alarm();
+            // An alarm that is set stays set: then whoever submits the next task need not set it again.
+            state.alarm = if state.alarm > now() { state.alarm.min(next) } else { next };
+            alarm = state.alarm;
+            let is_over =
+                state.machine.is_over() || (broken.is_some() && state.machine.processes().count() == 0);
+            let outbox = state.take_outbox();
+            drop(state);
+            drop(reading);
+            outbox.deliver(pool);
+            if is_over {
+                break;
+            }
+        }
+        self.watcher.stop();
+        self.launcher.over();
+        self.over.set();
+    }
+
+    /// Does what the machine has decided, and lets the collector know what it is to know. What others are to be told is for
+    /// the caller to deliver, outside the locks.
+    pub fn carry_on(&self, state: &mut State) -> Outbox {
+        self.perform(state);
+        if state.machine.is_over() {
+            self.wake_collector();
+        } else {
+            let next = state.machine.alarm();
+            if next < state.alarm {
+                state.alarm = next;
+                self.wake_collector();
+            }
+        }
+        state.take_outbox()
+    }
+
+    fn wake_collector(&self) {
+        let look = Packet::empty().seal(Head::about(0, Kind::Look));
+        // Without memory for a few bytes, it looks when the next mail comes.
+        let _ = look.and_then(|look| put(&self.mailbox, look));
+    }
+
+    /// Does what the machine has decided. Tasks that are overdue are decided by the collector alone.
+    pub fn perform(&self, state: &mut State) {
+        loop {
+            let Some(action) = state.machine.next_action() else {
+                if !state.machine.is_to_advance() {
+                    return;
+                }
+                state.machine.advance(now());
+                continue;
+            };
+            match action {
+                Action::Launch(worker) => self.prepare_seat(state, worker),
+                Action::Send(worker, task) => self.send(state, worker, task),
+                Action::Drain(worker) => self.drain(state, worker),
+                Action::Overdue(worker, task) => {
+                    self.end_running(state, worker, task, |pid| Failure::TimedOut { pid });
+                }
+                Action::Dismiss(worker) => {
+                    if let (Some(queue), Ok(end)) =
+                        (seat(state, worker), Packet::empty().seal(Head::about(worker, Kind::End)))
+                    {
+                        let _ = put(&queue, end);
+                    }
+                }
+                Action::Kill(worker) => self.watcher.kill(worker),
+                Action::Finish(_, job, failure) => state.outbox.ended.push((job.report, End::Lost(failure))),
+            }
+        }
+    }
+
+    fn prepare_seat(&self, state: &mut State, worker: u32) {
+        match Queue::new(self.segment(), 0) {
+            Ok(queue) => {
+                let place = Place {
+                    tasks: queue.object().handle(),
+                    mailbox: self.mailbox.object().handle(),
+                    worker,
+                    owner: self.owner.0,
+                    owner_started: self.owner.1,
+                };
+                state.outbox.seats.push(place);
+                state.seats.push((worker, Arc::new(queue)));
+            }
+            Err(error) => state.machine.not_launched(worker, error.to_string()),
+        }
+    }
+
+    /// Forgets the queue of a worker that has no process.
+    pub fn leave_seat(&self, state: &mut State, worker: u32) {
+        if let Some(place) = state.seats.iter().position(|(number, _)| *number == worker) {
+            let (_, queue) = state.seats.swap_remove(place);
+            state.outbox.left.push(queue);
+        }
+    }
+
+    fn send(&self, state: &mut State, worker: u32, task: TaskId) {
+        let Some(queue) = seat(state, worker) else { return };
+        let is_last_run = !state.machine.may_run_again(task);
+        let Some(job) = state.machine.content(task) else { return };
+        let head = Head { task, ..Head::about(worker, Kind::Task) };
+        if let Err(error) = self.put_task(&queue, job, head, is_last_run) {
+            // As if the worker had answered so: the next one in its queue is the first now.
+            if let Some(job) = state.machine.answered(worker, task, false, 0, now()) {
+                state.outbox.ended.push((job.report, End::Lost(Failure::Memory(error))));
+            }
+        }
+    }
+
+    fn put_task(
+        &self,
+        queue: &Arc<Queue>,
+        job: &mut Job,
+        head: Head,
+        is_last_run: bool,
+    ) -> Result<(), Error> {
+        let packet = job.packet.as_mut().ok_or(Error::Corrupt("a task that was sent twice"))?;
+        match packet.sealed(head)? {
+            Some((bytes, mark)) => match queue.try_put(bytes, mark)? {
+                Some(_) => Ok(()),
+                None => put(queue, Item::Small { bytes: bytes.to_vec(), mark }),
+            },
+            // Its memory goes with it, unless it may be needed again.
+            None if is_last_run => match job.packet.take() {
+                Some(packet) => put(queue, packet.seal(head)?),
+                None => Ok(()),
+            },
+            None => put(queue, packet.copy(self.segment())?.seal(head)?),
+        }
+    }
+
+    /// Takes back what a worker has not taken.
+    pub fn drain(&self, state: &mut State, worker: u32) {
+        let Some(queue) = seat(state, worker) else { return };
+        let mut ids = Vec::new();
+        for (head, packet) in mail::take(&queue).unwrap_or_default() {
+            if head.kind == Kind::Task {
+                ids.push(head.task);
+                if let Some(job) = state.machine.content(head.task) {
+                    job.packet.get_or_insert(packet);
+                }
+            }
+        }
+        state.machine.drained(worker, &ids);
+    }
+
+    /// Ends the task that a worker runs, by killing it, unless it turns out to have ended. The caller reads the mail.
+    pub fn end_running(
+        &self,
+        state: &mut State,
+        worker: u32,
+        task: TaskId,
+        failure: impl FnOnce(u32) -> Failure,
+    ) -> bool {
+        self.drain(state, worker);
+        let mail = mail::take(&self.mailbox).unwrap_or_default();
+        self.read(state, mail);
+        let runs = state.machine.runs(worker, task);
+        if runs {
+            state.machine.kill(worker, task, failure);
+        }
+        runs
+    }
+
+    /// Tells the machine what came.
+    fn read(&self, state: &mut State, mail: Vec<(Head, Packet)>) {
+        let now = now();
+        for (head, packet) in mail {
+            let worker = head.worker;
+            match head.kind {
+                Kind::Succeeded | Kind::Failed | Kind::FailedForGood => {
+                    let again = head.kind == Kind::Failed;
+                    if let Some(job) = state.machine.answered(worker, head.task, again, head.took, now) {
+                        let took = Duration::from_nanos(head.took);
+                        let reply = Reply { packet, took, pid: state.machine.pid(worker) };
+                        let end = if head.kind == Kind::Succeeded { End::Succeeded } else { End::Failed };
+                        state.outbox.ended.push((job.report, end(reply)));
+                    }
+                }
+                Kind::Ready => state.machine.ready(worker, head.took as u32),
+                Kind::Refused => state.machine.refuse(worker, Refusal::Worker(Arc::new(packet))),
+                Kind::Record => {
+                    let pid = state.machine.pid(worker);
+                    state.outbox.records.push((pid, packet));
+                }
+                Kind::Died => {
+                    self.drain(state, worker);
+                    state.machine.died(worker, self.watcher.exit(worker));
+                    self.leave_seat(state, worker);
+                }
+                Kind::Look | Kind::Task | Kind::End => {}
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.is_here() {
+            // The collector had a share in this: so all workers have ended, and nobody sends.
+            let _ = self.mailbox.end();
+        }
+    }
+}
+
+fn seat(state: &State, worker: u32) -> Option<Arc<Queue>> {
+    state.seats.iter().find(|(number, _)| *number == worker).map(|(_, queue)| queue.clone())
+}

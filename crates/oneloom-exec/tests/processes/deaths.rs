@@ -1,0 +1,5 @@
+//! Workers that die.
+
+use crate::support::tests;
+
+tests!();

@@ -1,0 +1,5 @@
+//! Pools from their beginning to their end.
+
+use crate::support::tests;
+
+tests!();
