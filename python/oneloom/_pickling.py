@@ -20,10 +20,11 @@ class Pickler(ForkingPickler):
 
     def __init__(self, pieces: Any) -> None:
         super().__init__(pieces, 5, True, pieces)
-        self.dispatch_table.setdefault(memoryview, _reduce_view)
+        self.dispatch_table.setdefault(memoryview, reduce_view)
 
 
-def _reduce_view(view: memoryview) -> tuple[Callable[..., memoryview], tuple[Any, ...]]:
+def reduce_view(view: memoryview) -> tuple[Callable[..., memoryview], tuple[Any, ...]]:
+    """How a memoryview pickles, with what it views beside the pickle."""
     code = view.format.removeprefix("@")
     if code not in tuple("cbB?hHiIlLqQnNfdP") or calcsize(code) != view.itemsize:
         raise PicklingError(f"a memoryview of format {view.format!r} can't be sent, only one of a native type's: send what it views")

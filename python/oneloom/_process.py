@@ -11,10 +11,10 @@ import mmap
 import multiprocessing
 import os
 import struct
-import weakref
 from multiprocessing import process
 
 from oneloom import _remote
+from oneloom._memory import Memory
 from oneloom._outcome import Generic, Outcome, keeping_outcome, keeping_value, leave_traceback, out_of_traceback
 from oneloom._process_end import STARTED_BY, KnownEnd
 from oneloom._worker_died import WorkerDied, in_words
@@ -26,31 +26,21 @@ if TYPE_CHECKING:
 
     from oneloom._outcome import _T
 
-_CURE = (
+MAIN_GUARD = (
     'Likely fix: put what starts processes in the main module under `if __name__ == "__main__":`, because a child that is '
     "started by spawn or forkserver imports that module anew."
 )
-_SAID_WHY = "what it wrote to standard error says why."
+SAID_WHY = "what it wrote to standard error says why."
 
 
-class _Memory:
-    """Where a child leaves its outcome: memory without a name, read when the child is gone.
+class _Memory(Memory):
+    """Where a child leaves its outcome.
 
     A header comes first: whether the child has reached its target, and how many bytes of outcome are complete. It is
     written after them, so a child that is killed at any instant has left all of its outcome, or none.
     """
 
     _HEADER = struct.Struct("<QQ")
-
-    def __init__(self, descriptor: int | None = None) -> None:
-        self._descriptor = os.memfd_create("oneloom.Process") if descriptor is None else descriptor
-        if descriptor is None:
-            weakref.finalize(self, _discard_memory, self._descriptor, os.getpid()).atexit = False
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        from multiprocessing.reduction import DupFd
-
-        return _memory_in_child, (DupFd(self._descriptor),)
 
     def reach_target(self) -> None:
         """In the child: from now on, what goes wrong is the target's."""
@@ -74,19 +64,6 @@ class _Memory:
         with mmap.mmap(self._descriptor, begin + size, access=mmap.ACCESS_READ) as memory:
             with memoryview(memory) as whole, whole[begin:] as view:
                 return _remote.load(view, whose)
-
-
-def _discard_memory(descriptor: int, parent: int) -> None:
-    """Give the memory back, also where other children have inherited it."""
-    if os.getpid() == parent:
-        os.ftruncate(descriptor, 0)
-        os.close(descriptor)
-
-
-def _memory_in_child(descriptor: Any) -> _Memory:
-    number = descriptor.detach()
-    os.set_inheritable(number, False)
-    return _Memory(number)
 
 
 class Process(multiprocessing.Process, Generic["_T"]):
@@ -130,13 +107,13 @@ class Process(multiprocessing.Process, Generic["_T"]):
     def _Popen(self, process_obj: Process[_T]) -> KnownEnd:  # type: ignore[override]
         method = self._start_method or multiprocessing.get_start_method()
         if method != "fork" and getattr(process.current_process(), "_inheriting", False):
-            raise RuntimeError(f"{self.__described()} can't be started while a child imports the main module. {_CURE}")
+            raise RuntimeError(f"{self.__described()} can't be started while a child imports the main module. {MAIN_GUARD}")
         self.__memory = _Memory()
         try:
             return STARTED_BY[method](process_obj)
         except (EOFError, ConnectionError) as error:
             told = f"the fork server ended before it started {self.__described()}"
-            raise RuntimeError(f"{told}; {_SAID_WHY} {_CURE}") from error
+            raise RuntimeError(f"{told}; {SAID_WHY} {MAIN_GUARD}") from error
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         memory = self.__memory
@@ -224,8 +201,8 @@ class Process(multiprocessing.Process, Generic["_T"]):
         how = f"{self.__described()} {in_words(exitcode, started.out_of_memory)}"
         if reached_target or exitcode < 0:
             return WorkerDied(f"{how} without giving a result", exitcode)
-        cure = "" if started.method == "fork" else f" {_CURE}"
-        return WorkerDied(f"{how} before it reached its target; {_SAID_WHY}{cure}", exitcode)
+        cure = "" if started.method == "fork" else f" {MAIN_GUARD}"
+        return WorkerDied(f"{how} before it reached its target; {SAID_WHY}{cure}", exitcode)
 
     def __started(self) -> KnownEnd:
         started: KnownEnd | None = self._popen  # type: ignore[attr-defined]

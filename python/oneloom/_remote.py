@@ -14,11 +14,11 @@ from oneloom._outcome import Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import IO, Any
 
     # An exception's bytes, or None and what to say instead; and its traceback.
-    _Failure = tuple[bytes | None, str, str]
+    Failure = tuple[bytes | None, str, str]
 
 _VALUE, _ERROR = b"V", b"E"
 _DEEPEST = 20
@@ -43,12 +43,12 @@ def dump(outcome: Outcome, file: IO[bytes], whose: str) -> None:
             _pickle(outcome.value, file)
             return
         except Exception as error:
-            said = f"the result of {whose} can't be pickled: {_blame(outcome.value, 'result')}: {_in_words(error)}"
-            failure: _Failure = None, said, ""
+            said = f"the result of {whose} can't be pickled: {blame(outcome.value, 'result')}: {_in_words(error)}"
+            failure: Failure = None, said, ""
             file.seek(begun)
             file.truncate()
     else:
-        failure = _failure(outcome.error, whose)
+        failure = failed_with(outcome.error, whose)
     file.write(_ERROR)
     pickle.dump(failure, file)
 
@@ -60,27 +60,43 @@ def load(view: memoryview, whose: str) -> Outcome:
         if bytes(view[:1]) == _VALUE:
             outcome.value = pickle.loads(view[1:])
         else:
-            pickled, message, text = pickle.loads(view[1:])
-            outcome.error = pickle.PicklingError(message) if pickled is None else pickle.loads(pickled)
-            if text:
-                outcome.error.__cause__ = RemoteTraceback(text)
+            outcome.error = error_of(pickle.loads(view[1:]))
     except Exception as error:
-        raise pickle.UnpicklingError(f"what {whose} ended with can't be unpickled here: {_in_words(error)}") from error
+        raise not_unpickled(whose, error) from error
     outcome.known = True
     return outcome
+
+
+def not_unpickled(whose: str, error: Exception) -> pickle.UnpicklingError:
+    """The error where an outcome did not make the way."""
+    return pickle.UnpicklingError(f"what {whose} ended with can't be unpickled here: {_in_words(error)}")
+
+
+def error_of(failure: Failure) -> BaseException:
+    """The exception that `failed_with` has told, with its traceback as its cause."""
+    pickled, message, text = failure
+    error: BaseException = pickle.PicklingError(message) if pickled is None else pickle.loads(pickled)
+    if text:
+        error.__cause__ = RemoteTraceback(text)
+    return error
+
+
+def _dumps(thing: Any) -> bytes:
+    return bytes(ForkingPickler.dumps(thing, pickle.HIGHEST_PROTOCOL))
 
 
 def _pickle(thing: Any, file: IO[bytes]) -> None:
     ForkingPickler(file, pickle.HIGHEST_PROTOCOL).dump(thing)
 
 
-def _failure(error: BaseException, whose: str) -> _Failure:
+def failed_with(error: BaseException, whose: str, dumps: Callable[[Any], bytes] = _dumps) -> Failure:
+    """An exception in a form that can be pickled and read elsewhere, whatever it is."""
     text = "".join(traceback.format_exception(error))
     said = f"{whose} raised {''.join(traceback.format_exception_only(error)).rstrip()}"
     try:
-        pickled = bytes(ForkingPickler.dumps(error, pickle.HIGHEST_PROTOCOL))
+        pickled = dumps(error)
     except Exception as reason:
-        return None, f"{said}\nIt can't be pickled: {_blame(error, 'error')}: {_in_words(reason)}", text
+        return None, f"{said}\nIt can't be pickled: {blame(error, 'error', dumps)}: {_in_words(reason)}", text
     try:
         again = pickle.loads(pickled)
         if not isinstance(again, BaseException):
@@ -91,13 +107,13 @@ def _failure(error: BaseException, whose: str) -> _Failure:
     return pickled, "", text
 
 
-def _blame(thing: Any, name: str) -> str:
-    """The innermost part of a thing that can't be pickled."""
+def blame(thing: Any, name: str, dumps: Callable[[Any], bytes] = _dumps) -> str:
+    """The innermost part of a thing that `dumps` can't pickle."""
     seen = {id(thing)}
     try:
         for _ in range(_DEEPEST):
             for path, part in _parts(thing):
-                if id(part) not in seen and not _can_be_pickled(part):
+                if id(part) not in seen and not _can_be_pickled(part, dumps):
                     seen.add(id(part))
                     name, thing = name + path, part
                     break
@@ -135,9 +151,9 @@ def _in_words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _can_be_pickled(thing: Any) -> bool:
+def _can_be_pickled(thing: Any, dumps: Callable[[Any], bytes]) -> bool:
     try:
-        ForkingPickler.dumps(thing, pickle.HIGHEST_PROTOCOL)
+        dumps(thing)
     except Exception:
         return False
     return True

@@ -23,7 +23,7 @@ class WorkerDied(RuntimeError):
 WorkerDied.__module__ = "oneloom"  # Where it is public, and where pickle finds it.
 
 
-def in_words(exitcode: int, out_of_memory: bool = False) -> str:
+def in_words(exitcode: int, out_of_memory: bool = False, *, stack_is_known: bool = False) -> str:
     """How a process ended. `out_of_memory`: the kernel has meanwhile killed a process for lack of memory."""
     if exitcode >= 0:
         return f"exited with status {exitcode}"
@@ -36,7 +36,7 @@ def in_words(exitcode: int, out_of_memory: bool = False) -> str:
     if name == "SIGKILL" and out_of_memory:
         hint = "perhaps out of memory: the kernel killed a process for that meanwhile"
     else:
-        hint = _HINTS.get(name, "")
+        hint = "" if stack_is_known else _HINTS.get(name, "")
     return f"was killed by {name}" + (f" ({hint})" if hint else "")
 
 

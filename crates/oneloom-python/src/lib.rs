@@ -26,6 +26,7 @@ mod initialised;
 mod lock;
 mod once;
 mod owner;
+mod pool;
 mod port;
 mod priority;
 mod queue;
@@ -68,6 +69,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DropInCondition", python.get_type::<condition::DropInCondition>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     shared::register(module)?;
+    pool::register(python)?;
     errors::register(module)?;
     report::register(module)?;
     signal::register(module)?;

@@ -7,13 +7,13 @@
 //! - `lock`, `rlock`, `semaphore`, `condition`, `barrier`, `event`, `queue`, `priority`: the classes.
 
 mod barrier;
-mod buffer;
+pub mod buffer;
 mod condition;
 mod event;
 mod flow;
 mod lock;
 mod many;
-mod pickling;
+pub mod pickling;
 mod priority;
 mod queue;
 mod receipts;

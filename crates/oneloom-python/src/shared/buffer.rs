@@ -31,12 +31,20 @@ pub struct Pieces {
 struct Collected {
     head: Vec<PyBuffer<u8>>,
     buffers: Vec<PyBuffer<u8>>,
+    /// How many pieces of the head stand before the pickle.
+    before: usize,
 }
 
 impl Pieces {
     /// None yet.
     pub fn new() -> Self {
         Self { collected: Mutex::default() }
+    }
+
+    /// None yet but what stands before the pickle.
+    pub fn after(bytes: &Bound<'_, PyBytes>) -> PyResult<Self> {
+        let collected = Collected { head: vec![PyBuffer::get(bytes)?], buffers: Vec::new(), before: 1 };
+        Ok(Self { collected: Mutex::new(collected) })
     }
 
     /// What was written.
@@ -56,6 +64,16 @@ impl Pieces {
     fn write(&self, piece: &Bound<'_, PyAny>) -> PyResult<()> {
         self.push(PyBuffer::get(piece)?, |collected| &mut collected.head);
         Ok(())
+    }
+
+    /// Forgets a pickle that could not be made.
+    fn clear(&self) {
+        let forgotten = {
+            let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = collected.before;
+            (collected.head.split_off(before), std::mem::take(&mut collected.buffers))
+        };
+        drop(forgotten);
     }
 
     /// As a `buffer_callback` does it: None means that the buffer is left out of the pickle.
@@ -116,6 +134,15 @@ impl Written {
         if self.has_buffers() { parcel.length() } else { parcel.length_of_head() }
     }
 
+    /// Writes it to a place of its own.
+    ///
+    /// # Safety
+    /// As many bytes as it is long can be written there, by nobody else.
+    pub unsafe fn write_to(&self, place: NonNull<u8>) {
+        // SAFETY: by this function's own contract.
+        unsafe { self.write(&self.parcel(), place) };
+    }
+
     /// # Safety
     /// As for [`Parcel::write`].
     unsafe fn write(&self, parcel: &Parcel, place: NonNull<u8>) {
@@ -168,10 +195,10 @@ impl Drop for Buffer {
     }
 }
 
-/// A large item's bytes, to be read without a copy.
-pub fn whole(python: Python<'_>, held: Held) -> PyResult<Bound<'_, Buffer>> {
+/// A large item's bytes from `start` on, to be read without a copy.
+pub fn whole(python: Python<'_>, held: Held, start: usize) -> PyResult<Bound<'_, Buffer>> {
     let length = held.bytes().map_err(error)?.len();
-    Bound::new(python, Buffer { held: Some(Arc::new(held)), place: 0..length })
+    Bound::new(python, Buffer { held: Some(Arc::new(held)), place: start..length })
 }
 
 /// What an item's buffers are received as.
@@ -183,28 +210,38 @@ pub enum Received {
     Copies,
 }
 
-/// The pickle and the buffers that an item stands for, as arguments to `pickle.loads`. `of` is the item in shared
-/// memory, if it stands there.
+/// Part of an item: a copy of its bytes, or a large one as it stands in shared memory. `of` is the item there, if it
+/// stands there.
+pub fn part<'py>(
+    python: Python<'py>,
+    bytes: &[u8],
+    of: Option<&Bound<'py, Buffer>>,
+    place: Range<usize>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let of = of.map(Bound::get);
+    match of.and_then(|of| Some((of.held.clone()?, of.place.start))) {
+        Some((held, start)) if place.len() >= VIEWED => {
+            let place = start + place.start..start + place.end;
+            Ok(Bound::new(python, Buffer { held: Some(held), place })?.into_any())
+        }
+        _ => Ok(PyBytes::new(python, &bytes[place]).into_any()),
+    }
+}
+
+/// The place of the pickle in an item, and its buffers, as `pickle.loads` wants them.
 pub fn open<'py>(
     python: Python<'py>,
     bytes: &[u8],
     of: Option<&Bound<'py, Buffer>>,
     received: Received,
-) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyList>)> {
+) -> PyResult<(Range<usize>, Bound<'py, PyList>)> {
     let (head, places) = parcel::read(bytes).map_err(error)?;
-    let part = |place: Range<usize>| -> PyResult<Bound<'py, PyAny>> {
-        let held = of.and_then(|of| of.get().held.clone());
-        match held {
-            Some(_) if place.len() >= VIEWED => Ok(Bound::new(python, Buffer { held, place })?.into_any()),
-            _ => Ok(PyBytes::new(python, &bytes[place]).into_any()),
-        }
-    };
     let buffers = PyList::empty(python);
     for place in places {
         buffers.append(match received {
-            Received::Views => PyMemoryView::from(&part(place)?)?.into_any(),
+            Received::Views => PyMemoryView::from(&part(python, bytes, of, place)?)?.into_any(),
             Received::Copies => PyByteArray::new(python, &bytes[place]).into_any(),
         })?;
     }
-    Ok((part(head)?, buffers))
+    Ok((head, buffers))
 }

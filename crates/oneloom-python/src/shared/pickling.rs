@@ -8,7 +8,7 @@ use oneloom_shm::segment::Segment;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use super::buffer::{self, Pieces, Received, Written};
+use super::buffer::{self, Buffer, Pieces, Received, Written};
 use super::error;
 use crate::once::{intern, kept};
 
@@ -17,7 +17,7 @@ pub const PICKLED: u32 = 0;
 /// See [`PICKLED`].
 pub const BYTES: u32 = 1;
 /// A pickle with buffers beside it.
-const PARCEL: u32 = 2;
+pub const PARCEL: u32 = 2;
 
 static DUMPS: OnceLock<Py<PyAny>> = OnceLock::new();
 static LOADS: OnceLock<Py<PyAny>> = OnceLock::new();
@@ -25,7 +25,8 @@ static PICKLER: OnceLock<Py<PyAny>> = OnceLock::new();
 
 const PROTOCOL: u8 = 5;
 
-fn imported<'py>(
+/// What stands in a module under these names, one in the other.
+pub fn imported<'py>(
     python: Python<'py>,
     place: &'static OnceLock<Py<PyAny>>,
     module: &str,
@@ -39,14 +40,14 @@ fn imported<'py>(
 }
 
 /// How deep and how wide [`is_plain`] looks.
-const DEPTH: u32 = 3;
+pub const DEPTH: u32 = 3;
 const WIDTH: usize = 16;
 /// From this length on, a pickler hands `bytes` to its file as they are, instead of copying them.
 const HANDED_ON: usize = 64 << 10;
 
 /// Whether an object is made of built-in types alone, which pickle the same everywhere. A small one: for a large one
 /// asking would cost as much as it saves.
-fn is_plain(object: &Bound<'_, PyAny>, depth: u32) -> bool {
+pub fn is_plain(object: &Bound<'_, PyAny>, depth: u32) -> bool {
     if let Ok(bytes) = object.cast_exact::<PyBytes>() {
         return bytes.as_bytes().len() < HANDED_ON;
     }
@@ -103,7 +104,8 @@ impl Packed<'_> {
     }
 }
 
-fn mark_of(written: &Written) -> u32 {
+/// See [`PICKLED`].
+pub fn mark_of(written: &Written) -> u32 {
     if written.has_buffers() { PARCEL } else { PICKLED }
 }
 
@@ -114,8 +116,7 @@ pub fn pack<'py>(item: &Bound<'py, PyAny>) -> PyResult<Packed<'py>> {
     }
     let python = item.py();
     if is_plain(item, DEPTH) {
-        let packed = imported(python, &DUMPS, "pickle", &["dumps"])?.call1((item, PROTOCOL))?;
-        return Ok(Packed::Bytes(packed.cast_into::<PyBytes>()?, PICKLED));
+        return Ok(Packed::Bytes(dumps(item)?, PICKLED));
     }
     let pieces = Bound::new(python, Pieces::new())?;
     let pickler = imported(python, &PICKLER, "oneloom._pickling", &["Pickler"])?.call1((&pieces,))?;
@@ -136,8 +137,8 @@ pub fn unpack<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     match mark {
         BYTES => Ok(PyBytes::new(python, bytes).into_any()),
-        PARCEL => loads(python, buffer::open(python, bytes, None, received)?),
-        _ => imported(python, &LOADS, "pickle", &["loads"])?.call1((PyBytes::new(python, bytes),)),
+        PARCEL => load_parcel(python, bytes, None, received),
+        _ => loads(python, PyBytes::new(python, bytes).into_any(), None),
     }
 }
 
@@ -155,19 +156,47 @@ pub fn unpack_large<'py>(
         python.detach(|| drop(payload));
         return copied.map_err(error);
     }
-    let whole = buffer::whole(python, Held::new(payload))?;
-    let bytes = whole.get().bytes()?;
+    unpack_whole(&buffer::whole(python, Held::new(payload), 0)?, mark, received)
+}
+
+/// The object that the pickle in a large item stands for.
+pub fn unpack_whole<'py>(
+    whole: &Bound<'py, Buffer>,
+    mark: u32,
+    received: Received,
+) -> PyResult<Bound<'py, PyAny>> {
+    let python = whole.py();
     match mark {
-        PARCEL => loads(python, buffer::open(python, bytes, Some(&whole), received)?),
-        _ => imported(python, &LOADS, "pickle", &["loads"])?.call1((&whole,)),
+        PARCEL => load_parcel(python, whole.get().bytes()?, Some(whole), received),
+        _ => loads(python, whole.clone().into_any(), None),
     }
 }
 
-fn loads<'py>(
+fn load_parcel<'py>(
     python: Python<'py>,
-    (pickle, buffers): (Bound<'py, PyAny>, Bound<'py, PyList>),
+    bytes: &[u8],
+    of: Option<&Bound<'py, Buffer>>,
+    received: Received,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let (head, buffers) = buffer::open(python, bytes, of, received)?;
+    loads(python, buffer::part(python, bytes, of, head)?, Some(buffers))
+}
+
+/// The object of a pickle, with its buffers if it has any beside it.
+pub fn loads<'py>(
+    python: Python<'py>,
+    pickle: Bound<'py, PyAny>,
+    buffers: Option<Bound<'py, PyList>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let loads = imported(python, &LOADS, "pickle", &["loads"])?;
+    let Some(buffers) = buffers else { return loads.call1((pickle,)) };
     let options = PyDict::new(python);
     options.set_item(intern!(python, "buffers"), buffers)?;
-    imported(python, &LOADS, "pickle", &["loads"])?.call((pickle,), Some(&options))
+    loads.call((pickle,), Some(&options))
+}
+
+/// The pickle of what [`is_plain`].
+pub fn dumps<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let packed = imported(object.py(), &DUMPS, "pickle", &["dumps"])?.call1((object, PROTOCOL))?;
+    Ok(packed.cast_into::<PyBytes>()?)
 }

@@ -1,0 +1,139 @@
+//! What becomes of a task: how its future learns of it, and how its reader makes objects of it.
+
+use std::sync::{Arc, OnceLock};
+
+use oneloom_exec::packet::Packet;
+use oneloom_exec::task::{End, Failure, Refusal, Report};
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+
+use super::packing::{Arrived, Known};
+use super::surroundings::{Surroundings, WorkerObject};
+use crate::future::{Outcome, Promise, Unpack};
+use crate::shared::pickling::imported;
+
+/// A task in the pool.
+pub struct Task {
+    pub promise: Promise,
+    pub known: Arc<Known>,
+    pub surroundings: Arc<Surroundings>,
+}
+
+impl Report for Task {
+    fn running(&self, running: bool) {
+        if running {
+            self.promise.start(None);
+        } else {
+            self.promise.unstart();
+        }
+    }
+
+    fn ended(self: Box<Self>, end: End) {
+        let end = match end {
+            End::Succeeded(reply) => Ended::Succeeded(reply.packet),
+            End::Failed(reply) => Ended::Failed(reply.packet),
+            End::Lost(Failure::Cancelled | Failure::Terminated) => {
+                self.promise.finish(Outcome::Cancelled);
+                return;
+            }
+            End::Lost(Failure::Died { pid, .. }) => Ended::Died(self.surroundings.worker(pid), pid),
+            End::Lost(Failure::TimedOut { pid }) => Ended::TimedOut(pid),
+            End::Lost(Failure::Refused(refusal)) => Ended::Refused(refusal),
+            End::Lost(Failure::Memory(failure)) => Ended::NotSent(failure),
+        };
+        let answer = Answer { end: Some(end), arrived: None, known: self.known };
+        self.promise.finish(Outcome::Packed(Box::new(answer)));
+    }
+}
+
+enum Ended {
+    Succeeded(Packet),
+    Failed(Packet),
+    Died(Option<Arc<WorkerObject>>, u32),
+    TimedOut(u32),
+    Refused(Refusal),
+    NotSent(oneloom_shm::error::Error),
+}
+
+/// A task's end, to be unpacked by whoever reads it first.
+struct Answer {
+    /// None once what it brought stands in `arrived`.
+    end: Option<Ended>,
+    /// What has arrived, and whether it is a result.
+    arrived: Option<(Arrived, bool)>,
+    known: Arc<Known>,
+}
+
+static RESULTS: [OnceLock<Py<PyAny>>; 4] = [const { OnceLock::new() }; 4];
+const NAMES: [&str; 4] = ["raised", "unreadable", "died", "timed_out"];
+
+/// A function of `oneloom._pool.results`.
+fn from_results<'py>(python: Python<'py>, index: usize) -> PyResult<&'py Bound<'py, PyAny>> {
+    imported(python, &RESULTS[index], "oneloom._pool.results", &[NAMES[index]])
+}
+
+impl Answer {
+    fn read(&self, python: Python<'_>) -> PyResult<Outcome> {
+        let Some((arrived, succeeded)) = &self.arrived else { return Ok(Outcome::Cancelled) };
+        let name = &*self.known.name;
+        let read = arrived.result(python).and_then(|result| {
+            if *succeeded {
+                return Ok(Outcome::Value(result.unbind()));
+            }
+            Ok(Outcome::Error(from_results(python, 0)?.call1((result,))?.unbind()))
+        });
+        match read {
+            Err(failure) if failure.is_instance_of::<PyException>(python) => {
+                let told = from_results(python, 1)?.call1((name, failure.value(python)))?;
+                Ok(Outcome::Error(told.unbind()))
+            }
+            read => read,
+        }
+    }
+}
+
+impl Unpack for Answer {
+    fn unpack(&mut self, python: Python<'_>) -> PyResult<Outcome> {
+        let name = &*self.known.name;
+        let error = match self.end.take() {
+            None => return self.read(python),
+            Some(Ended::Succeeded(packet)) => {
+                self.arrived = Some((Arrived::new(python, packet)?, true));
+                return self.read(python);
+            }
+            Some(Ended::Failed(packet)) => {
+                self.arrived = Some((Arrived::new(python, packet)?, false));
+                return self.read(python);
+            }
+            Some(Ended::Died(worker, pid)) => {
+                let worker = worker.map(|worker| worker.0.clone_ref(python));
+                from_results(python, 2)?.call1((worker, pid, name))?.unbind()
+            }
+            Some(Ended::TimedOut(pid)) => from_results(python, 3)?.call1((pid, name))?.unbind(),
+            Some(Ended::Refused(refusal)) => refused(python, &refusal).into_value(python).into_any(),
+            Some(Ended::NotSent(failure)) => crate::shared::error(failure).into_value(python).into_any(),
+        };
+        Ok(Outcome::Error(error))
+    }
+
+    fn has_failed(&self) -> bool {
+        match (&self.end, &self.arrived) {
+            (Some(Ended::Succeeded(_)), _) => false,
+            (None, Some((_, succeeded))) => !succeeded,
+            _ => true,
+        }
+    }
+}
+
+/// Why a pool takes no tasks.
+pub fn refused(python: Python<'_>, refusal: &Refusal) -> PyErr {
+    static REFUSED: OnceLock<Py<PyAny>> = OnceLock::new();
+    let told = match refusal {
+        Refusal::Worker(packet) => packet.bytes().ok(),
+        _ => None,
+    };
+    let launch = matches!(refusal, Refusal::Launch(_));
+    let made = imported(python, &REFUSED, "oneloom._pool.results", &["refused"])
+        .and_then(|refused| refused.call1((refusal.to_string(), launch, told)));
+    made.map_or_else(|error| error, PyErr::from_value)
+}

@@ -1,0 +1,228 @@
+//! What a pool needs of Python: somebody who starts its workers and reaps them, the *keeper*, and somebody who calls what
+//! is to be called when a future ends, the *caller*. Both are threads of Python's, because they run its code; what they
+//! have to do comes to them through channels, from threads that have no interpreter.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use oneloom_exec::launch::{Exit, Launcher, Status};
+use oneloom_exec::packet::Packet;
+use oneloom_exec::pool::Pool;
+use oneloom_exec::seat::Seat as RawSeat;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::future::{Dispatch, Outcome, Promise};
+use crate::shared::error;
+
+/// So many workers that have ended are remembered, for those tasks that are told only now.
+const REMEMBERED: usize = 8;
+
+/// A worker as Python knows it.
+pub struct WorkerObject(pub Py<PyAny>);
+
+/// What the keeper is to do.
+enum Chore {
+    Launch(RawSeat),
+    Reap(u32),
+    /// Start the caller.
+    Call,
+    Over,
+}
+
+/// What the caller is to do.
+enum Calling {
+    End(Promise, Option<Outcome>),
+    Record(Packet),
+    Over,
+}
+
+#[derive(Default)]
+struct Workers {
+    living: HashMap<u32, Arc<WorkerObject>>,
+    ended: VecDeque<(u32, Arc<WorkerObject>)>,
+}
+
+/// See the module's first lines.
+pub struct Surroundings {
+    chores: Sender<Chore>,
+    to_keep: Mutex<Receiver<Chore>>,
+    calls: Sender<Calling>,
+    to_call: Mutex<Receiver<Calling>>,
+    /// Whether the caller was asked for.
+    calling: AtomicBool,
+    workers: Mutex<Workers>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// A channel's other end stands in the same object, so nothing is ever refused.
+impl Surroundings {
+    /// Nothing to do yet.
+    pub fn new() -> Self {
+        let ((chores, to_keep), (calls, to_call)) = (channel(), channel());
+        Self {
+            chores,
+            to_keep: Mutex::new(to_keep),
+            calls,
+            to_call: Mutex::new(to_call),
+            calling: AtomicBool::new(false),
+            workers: Mutex::default(),
+        }
+    }
+
+    /// The worker with this pid, which may have ended just now.
+    pub fn worker(&self, pid: u32) -> Option<Arc<WorkerObject>> {
+        let workers = locked(&self.workers);
+        let ended = workers.ended.iter().rev().find(|(other, _)| *other == pid).map(|(_, worker)| worker);
+        ended.or_else(|| workers.living.get(&pid)).cloned()
+    }
+
+    fn call(&self, calling: Calling) {
+        if !self.calling.swap(true, Ordering::AcqRel) {
+            let _ = self.chores.send(Chore::Call);
+        }
+        let _ = self.calls.send(calling);
+    }
+}
+
+impl Launcher for Surroundings {
+    fn launch(&self, seat: RawSeat) {
+        let _ = self.chores.send(Chore::Launch(seat));
+    }
+
+    fn ended(&self, _worker: u32, pid: u32) -> Exit {
+        let forgotten = {
+            let mut workers = locked(&self.workers);
+            if let Some(worker) = workers.living.remove(&pid) {
+                workers.ended.push_back((pid, worker));
+            }
+            (workers.ended.len() > REMEMBERED).then(|| workers.ended.pop_front())
+        };
+        drop(forgotten);
+        let _ = self.chores.send(Chore::Reap(pid));
+        // How is for the worker's own object to say, when somebody asks.
+        Exit { status: Status::Unknown, text: None }
+    }
+
+    fn record(&self, _pid: u32, record: Packet) {
+        self.call(Calling::Record(record));
+    }
+
+    fn over(&self) {
+        let _ = self.calls.send(Calling::Over);
+        let _ = self.chores.send(Chore::Over);
+    }
+}
+
+impl Dispatch for Surroundings {
+    fn dispatch(&self, promise: Promise, outcome: Option<Outcome>) {
+        self.call(Calling::End(promise, outcome));
+    }
+}
+
+/// What a pool's own threads ask for work.
+#[pyclass(frozen, module = "oneloom._native_pool")]
+pub struct PoolKeeper {
+    pub surroundings: Arc<Surroundings>,
+    pub engine: Pool,
+}
+
+#[pymethods]
+impl PoolKeeper {
+    /// Lets the pool finish what it was given, and end.
+    fn shut_down(&self, python: Python<'_>) {
+        python.detach(|| self.engine.shut_down(false));
+    }
+
+    /// Ends the pool now.
+    fn terminate(&self, python: Python<'_>) {
+        python.detach(|| self.engine.terminate());
+    }
+
+    /// What the keeper is to do next: a `PoolSeat` to start a worker for, the object of a worker that has ended, True to
+    /// start the caller; None at the end. Waits for it.
+    fn next(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        loop {
+            let chore = python.detach(|| locked(&self.surroundings.to_keep).recv());
+            match chore {
+                Ok(Chore::Launch(seat)) => {
+                    let seat = Mutex::new(Some(seat));
+                    let surroundings = self.surroundings.clone();
+                    return Ok(Bound::new(python, PoolSeat { seat, surroundings })?.into_any().unbind());
+                }
+                Ok(Chore::Reap(pid)) => {
+                    if let Some(worker) = self.surroundings.worker(pid) {
+                        return Ok(worker.0.clone_ref(python));
+                    }
+                }
+                Ok(Chore::Call) => return Ok(crate::waiting::truth(python, true)),
+                Ok(Chore::Over) | Err(_) => return Ok(python.None()),
+            }
+        }
+    }
+
+    /// Calls what is to be called when futures end, and `handle` with each record of a worker's, until the end.
+    fn call(&self, python: Python<'_>, handle: &Bound<'_, PyAny>) {
+        loop {
+            let calling = python.detach(|| locked(&self.surroundings.to_call).recv());
+            let called = match calling {
+                Ok(Calling::End(promise, outcome)) => promise.dispatched(python, outcome),
+                Ok(Calling::Record(packet)) => packet
+                    .bytes()
+                    .map_err(error)
+                    .and_then(|bytes| handle.call1((PyBytes::new(python, bytes),)).map(drop)),
+                Ok(Calling::Over) | Err(_) => return,
+            };
+            if let Err(failure) = called {
+                failure.write_unraisable(python, None);
+            }
+        }
+    }
+}
+
+/// A place for a worker that is to be started.
+#[pyclass(frozen, module = "oneloom._native_pool")]
+pub struct PoolSeat {
+    seat: Mutex<Option<RawSeat>>,
+    surroundings: Arc<Surroundings>,
+}
+
+impl PoolSeat {
+    fn take(&self) -> Option<RawSeat> {
+        locked(&self.seat).take()
+    }
+}
+
+#[pymethods]
+impl PoolSeat {
+    /// What the worker gets.
+    fn to_bytes<'py>(&self, python: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        locked(&self.seat).as_ref().map(|seat| PyBytes::new(python, &seat.to_bytes()))
+    }
+
+    /// Its number in the pool.
+    fn number(&self) -> Option<u32> {
+        locked(&self.seat).as_ref().map(RawSeat::worker)
+    }
+
+    /// Says that this process was started for it.
+    fn launched(&self, python: Python<'_>, pid: u32, worker: Py<PyAny>) {
+        let before = locked(&self.surroundings.workers).living.insert(pid, Arc::new(WorkerObject(worker)));
+        drop(before);
+        if let Some(seat) = self.take() {
+            python.detach(|| seat.launched(pid));
+        }
+    }
+
+    /// Says why none could be started.
+    fn failed(&self, python: Python<'_>, why: String) {
+        if let Some(seat) = self.take() {
+            python.detach(|| seat.failed(why));
+        }
+    }
+}

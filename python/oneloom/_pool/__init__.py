@@ -1,0 +1,1 @@
+"""Pools of threads and processes behind `oneloom`'s lazy names."""

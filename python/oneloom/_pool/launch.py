@@ -1,0 +1,168 @@
+"""Starting a pool's workers, by the standard library's means, and telling how they ended."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+from multiprocessing import process
+from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
+
+from oneloom import shared
+from oneloom._memory import Memory
+from oneloom._pool import pickling, worker
+from oneloom._process import MAIN_GUARD, SAID_WHY
+from oneloom._process_end import STARTED_BY, KnownEnd
+from oneloom._worker_died import WorkerDied, in_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_MOST_OF_CRASH = 8 << 10
+
+
+def default_start_method() -> str:
+    """The program's own choice, else the fork server, which starts fast and copies no threads' locks."""
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    if chosen is not None:
+        return chosen
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def require_main_guard(method: str, what: str) -> None:
+    """RuntimeError where a child that imports the main module anew comes to the place that starts workers."""
+    if method != "fork" and getattr(process.current_process(), "_inheriting", False):
+        raise RuntimeError(f"{what} can't start workers while a child imports the main module. {MAIN_GUARD}")
+
+
+class _Crash(Memory):
+    """Where a worker's faulthandler writes."""
+
+    def enable(self) -> None:
+        """In the worker."""
+        import faulthandler
+
+        faulthandler.enable(self._descriptor)
+
+    def read(self) -> str:
+        """In the owner, when the worker is gone."""
+        return os.pread(self._descriptor, _MOST_OF_CRASH, 0).decode(errors="replace").rstrip()
+
+
+class Plan:
+    """All that workers of a pool are told at their start, however often they are replaced."""
+
+    def __init__(
+        self,
+        name: str,
+        method: str,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        memory_limit: int | None,
+    ) -> None:
+        self.name = name
+        self.method = method
+        self.initializer = None if initializer is None else pickling.Function(initializer)
+        self.initargs = initargs
+        self.memory_limit = memory_limit
+
+    def start(self, seat: bytes, family: tuple[int, int | None], number: int) -> Worker:
+        """Start a worker for a seat of the pool."""
+        started = Worker(self, seat, family, f"{self.name}-{number}")
+        try:
+            # A Ctrl-C before the worker is ready for it would end it.
+            before = pthread_sigmask(SIG_BLOCK, (SIGINT,))
+            try:
+                started.start()
+            finally:
+                pthread_sigmask(SIG_SETMASK, before)
+        except (EOFError, ConnectionError) as error:
+            told = f"the fork server ended before it started {started.name}"
+            raise RuntimeError(f"{told}; {SAID_WHY} {MAIN_GUARD}") from error
+        started.forget_start()
+        return started
+
+
+class Worker(multiprocessing.Process):
+    """One worker's process, as its owner sees it; pickled, as the child does."""
+
+    def __init__(self, plan: Plan, seat: bytes, family: tuple[int, int | None], name: str) -> None:
+        super().__init__(name=name, daemon=False)
+        self._method = plan.method
+        self._crash = _Crash()
+        self._orders = worker.Orders(
+            seat=seat,
+            passport=_Passport(*family),
+            crash=self._crash,
+            initializer=plan.initializer,
+            initargs=plan.initargs,
+            memory_limit=plan.memory_limit,
+            logged=_levels(),
+        )
+
+    def _Popen(self, process_obj: Worker) -> KnownEnd:  # type: ignore[override]
+        return STARTED_BY[self._method](process_obj)
+
+    def run(self) -> None:
+        """In the child."""
+        worker.work(self._orders)
+
+    def forget_start(self) -> None:
+        """Drop what only the child needs."""
+        del self._orders
+
+    def ended(self) -> KnownEnd:
+        """Note how it ended; it has."""
+        self.join()
+        started: KnownEnd = self._popen  # type: ignore[attr-defined]
+        return started
+
+    def died(self, doing: str) -> WorkerDied:
+        """The error of the task that it ran."""
+        started = self.ended()
+        who = f"the worker {self.name} (pid {self.pid})"
+        exitcode = started.returncode
+        assert exitcode is not None
+        if started.status_is_lost:
+            return WorkerDied(
+                f"{who} ended while it ran {doing}. How is not known: SIGCHLD is ignored, or somebody else has waited for it"
+            )
+        crash = self._crash.read()
+        how = in_words(exitcode, started.out_of_memory, stack_is_known=bool(crash))
+        return WorkerDied(f"{who} {how} while it ran {doing}" + (f"\n\n{crash}" if crash else ""), exitcode)
+
+    def never_ready(self) -> str:
+        """Why the pool has no workers, if several ended as this one did."""
+        started = self.ended()
+        assert started.returncode is not None
+        cure = "" if self._method == "fork" else f" {MAIN_GUARD}"
+        crash = self._crash.read()
+        return f"it {in_words(started.returncode, started.out_of_memory)} before it was ready; {SAID_WHY}{cure}" + (
+            f"\n\n{crash}" if crash else ""
+        )
+
+
+class _Passport:
+    """Brings a child that is being started into the family of shared objects; one that is forked is in it."""
+
+    def __init__(self, family: int, descriptor: int | None) -> None:
+        self._family = family, descriptor
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return tuple, ((shared._passport(*self._family),),)
+
+
+def _levels() -> dict[str, int] | None:
+    """The levels of this process's loggers, where it has any; the root's name is empty."""
+    manager = logging.root.manager
+    levels = {
+        name: logger.level
+        for name, logger in manager.loggerDict.items()
+        if isinstance(logger, logging.Logger) and logger.level != logging.NOTSET
+    }
+    levels[""] = logging.root.level
+    return levels

@@ -1,0 +1,173 @@
+"""How calls and results are pickled for another process, and what is told where they can't be.
+
+What goes by its name is pickled plainly, as multiprocessing does it. Functions and classes that nobody could find by name
+(lambdas, closures, what an interactive session defines) go by value, through cloudpickle, where that is installed.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+from linecache import getline
+from multiprocessing.reduction import ForkingPickler
+from types import BuiltinFunctionType, FunctionType, ModuleType
+
+from oneloom import _remote
+from oneloom._pickling import Pickler, reduce_view
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_PROTOCOL = 5
+_MAIN = ("__main__", "__mp_main__")
+_CURE = (
+    "Likely fix: define it at the top level of a module, or install cloudpickle (pip install 'oneloom[closures]'), which "
+    "sends lambdas, closures and what an interactive session defines"
+)
+
+
+def name_of(function: Any) -> str:
+    """A function's name for messages."""
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+def named(function: Any) -> bytes | None:
+    """The pickle of a function that goes by its name, and so is the same the next time; None for any other."""
+    if isinstance(function, BuiltinFunctionType):
+        if not (function.__self__ is None or isinstance(function.__self__, ModuleType)):
+            return None  # A method, which takes its object along.
+    elif not isinstance(function, (FunctionType, type)):
+        return None
+    if not _can_be_found(function):
+        return None
+    try:
+        return bytes(ForkingPickler.dumps(function, _PROTOCOL))
+    except Exception:
+        return None
+
+
+class Function:
+    """A function that goes along with a child's start, whatever it is."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self.function, FunctionType) and named(self.function) is None:
+            return _function, (dumps(self.function),)
+        return Function, (self.function,)
+
+
+def _function(pickled: bytes) -> Function:
+    return Function(pickle.loads(pickled))
+
+
+def dump(thing: Any, pieces: Any) -> None:
+    """Pickle into `pieces`, large buffers beside the pickle."""
+    if not _must_go_by_value():
+        try:
+            return Pickler(pieces).dump(thing)
+        except Exception:
+            if _cloudpickle() is None:
+                raise
+        pieces.clear()
+    _by_value()(pieces, pieces).dump(thing)
+
+
+def dumps(thing: Any) -> bytes:
+    """The same as bytes, buffers among them."""
+    if not _must_go_by_value():
+        try:
+            return bytes(ForkingPickler.dumps(thing, _PROTOCOL))
+        except Exception:
+            if _cloudpickle() is None:
+                raise
+    file = io.BytesIO()
+    _by_value()(file, None).dump(thing)
+    return file.getvalue()
+
+
+def unpicklable(thing: Any, name: str, what: str, error: Exception) -> pickle.PicklingError:
+    """The error for what can't be pickled: `what` it is, called `name`, with the part to blame."""
+    part = _remote.blame(thing, name, dumps)
+    reason = f"{what} can't be pickled: {part}: {str(error) or type(error).__name__}"
+    cure = f". {_CURE}" if _cloudpickle() is None and _would_need_cloudpickle(error) else ""
+    told = pickle.PicklingError(reason + cure)
+    told.__cause__ = error
+    return told
+
+
+def _would_need_cloudpickle(error: Exception) -> bool:
+    words = str(error)
+    return "local object" in words or "<lambda>" in words or "it's not found as" in words or "not the same object" in words
+
+
+def _must_go_by_value() -> bool:
+    """Whether what a session defines would go by its name, and mean something else in a worker, or nothing."""
+    return _is_interactive() and _cloudpickle() is not None
+
+
+def _is_interactive() -> bool:
+    """Whether `__main__` is a session or a notebook: no child can import it."""
+    main = sys.modules.get("__main__")
+    return getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None
+
+
+def _can_be_found(thing: Any) -> bool:
+    """Whether a child finds by its name what `__main__` defines; true for all else."""
+    if getattr(thing, "__module__", None) not in _MAIN:
+        return True
+    if _cloudpickle() is None:
+        return True  # Nothing is better than its name.
+    if _is_interactive():
+        return False
+    code = getattr(thing, "__code__", None)
+    # Under `if __name__ == "__main__":` it is not there in a child that imports the module under another name.
+    return code is None or not getline(code.co_filename, code.co_firstlineno)[:1].isspace()
+
+
+# Filled when first asked for: cloudpickle, and the pickler made of it.
+_found: list[Any] = []
+_made: list[Any] = []
+
+
+def _by_value() -> Any:
+    if not _made:
+        _made.append(_make_by_value(_cloudpickle()))
+    return _made[0]
+
+
+def _make_by_value(cloudpickle: Any) -> Any:
+    class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def __init__(self, file: Any, buffers: Any) -> None:
+            super().__init__(file, _PROTOCOL, buffers)
+            reducers = {memoryview: reduce_view, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]
+            self.dispatch_table = self.dispatch_table.new_child(reducers)
+
+        def reducer_override(self, thing: Any) -> Any:
+            if isinstance(thing, (FunctionType, type)) and thing.__module__ in _MAIN and _is_found(thing):
+                return NotImplemented  # By its name, as multiprocessing does it.
+            return super().reducer_override(thing)
+
+    return ByValuePickler
+
+
+def _is_found(thing: Any) -> bool:
+    found: Any = sys.modules.get(thing.__module__)
+    for name in thing.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is thing and _can_be_found(thing)
+
+
+def _cloudpickle() -> Any:
+    """The module, or None where it is not installed."""
+    if not _found:
+        try:
+            import cloudpickle
+        except ImportError:
+            _found.append(None)
+        else:
+            _found.append(cloudpickle)
+    return _found[0]

@@ -1,0 +1,200 @@
+"""`oneloom.ProcessPool`: tasks in processes of their own, where one crash costs one task."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+from multiprocessing import util
+
+from oneloom import _native_pool
+from oneloom._pool.base import Pool, Settings, processors, worker_count
+from oneloom._pool.launch import Plan, Worker, default_start_method, require_main_guard
+from oneloom._pool.worker import handle_record
+from oneloom._process_end import STARTED_BY
+from oneloom._thread import Thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal
+
+    from oneloom._future import Future
+
+_numbers = itertools.count(1)
+
+
+class ProcessPool(_native_pool.ProcessPool, Pool):
+    """A pool whose tasks run in processes: truly at once, and each apart from all others.
+
+    A worker that dies (killed, crashed, out of memory) fails exactly the task that it ran, with `WorkerDied`; another takes
+    its place. A task that takes longer than `timeout` seconds is ended with its worker, and fails with TimeoutError.
+    A task that failed in any of these ways, or raised, is tried again up to `retries` times. Functions, arguments and
+    results are pickled; large buffers (NumPy arrays, memoryviews) go without a copy and arrive read-only. Lambdas, closures
+    and what a session defines need cloudpickle (the extra `oneloom[closures]`).
+
+    `workers` is the number of processors unless given; they are started when tasks come, by `start_method`: "fork", "spawn"
+    or "forkserver", which is the default unless the program has chosen another. Each calls `initializer(*initargs)` first;
+    if that raises, the pool's tasks fail with `InitializerError`. After `max_tasks_per_worker` tasks a worker is replaced.
+    `memory_limit` is how many bytes of its own a worker may have; beyond them a task gets MemoryError.
+
+    >>> import oneloom
+    >>> with oneloom.ProcessPool(2) as pool:
+    ...     pool.submit(pow, 2, 10).result()
+    1024
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        name: str | None = None,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        max_tasks_per_worker: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        memory_limit: int | None = None,
+    ) -> None:
+        settings = Settings(timeout, retries)
+        Pool.__init__(self, settings)
+        if start_method is not None and start_method not in STARTED_BY:
+            raise ValueError(f"start_method is 'fork', 'spawn' or 'forkserver', not {start_method!r}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self.workers = worker_count(workers, processors())
+        self.name = f"ProcessPool-{next(_numbers)}" if name is None else name
+        for setting, value in ("max_tasks_per_worker", max_tasks_per_worker), ("memory_limit", memory_limit):
+            if value is not None and (not isinstance(value, int) or value <= 0):
+                raise ValueError(f"{setting} must be an int above zero, or None; not {value!r}")
+        method = start_method or default_start_method()
+        require_main_guard(method, f"the pool {self.name!r}")
+        plan = Plan(self.name, method, initializer, tuple(initargs), memory_limit)
+        keeper = self._begin(self.workers, max_tasks_per_worker, timeout, retries)
+        self._life = _Life(keeper, plan, self._family())
+
+    def _submit(self, settings: Settings, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        if settings.context is not None:
+            raise ValueError("context= is for thread pools: a worker process has contexts of its own")
+        return self._submit_with(settings.timeout, settings.retries, function, args, kwargs)
+
+    def _shutdown(self, wait: bool, cancel_futures: bool) -> None:
+        self._shut_down(cancel_futures)
+        if wait:
+            self._wait_over()
+            self._life.join()
+
+    async def _ended(self) -> None:
+        await self._over_later()
+        await self._life.join_async()
+
+    def terminate(self) -> None:
+        """Kill the workers; whatever had not ended is cancelled. Waits for nothing; may be called from a callback."""
+        self._terminate()
+
+    def __repr__(self) -> str:
+        pending, running, workers = self._counts()
+        return f"<oneloom.ProcessPool {self.name!r}: workers={workers}/{self.workers}, running={running}, pending={pending}>"
+
+
+ProcessPool.__module__ = "oneloom"
+
+
+class _Life:
+    """The threads of a pool: they don't know the pool itself, so that it can go when nobody has it any more."""
+
+    def __init__(self, keeper: _native_pool.PoolKeeper, plan: Plan, family: tuple[int, int | None]) -> None:
+        self.keeper = keeper
+        self._plan = plan
+        self._family = family
+        self._caller: Thread[None] | None = None
+        _end_at_exit()
+        _living[self] = None
+        self._thread = Thread(target=self._keep, name=f"{plan.name} keeper", daemon=True)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        """Start workers, reap them, and start who calls what futures have to call."""
+        try:
+            while (chore := self.keeper.next()) is not None:
+                if isinstance(chore, Worker):
+                    chore.ended()
+                elif chore is True:
+                    self._caller = Thread(target=self._call, name=f"{self._plan.name} caller", daemon=True)
+                    self._caller.start()
+                else:
+                    self._start(chore)
+                del chore
+        finally:
+            if self._caller is None:
+                del _living[self]
+
+    def _start(self, seat: _native_pool.PoolSeat) -> None:
+        try:
+            worker = self._plan.start(seat.to_bytes(), self._family, seat.number())
+        except BaseException as error:
+            seat.failed(f"a worker of {self._plan.name!r} can't be started: {type(error).__name__}: {error}")
+        else:
+            seat.launched(worker.pid, worker)
+
+    def _call(self) -> None:
+        try:
+            self.keeper.call(handle_record)
+        finally:
+            del _living[self]
+
+    def join(self) -> None:
+        """Wait for the threads, unless this is one of them. The pool is over."""
+        for thread in self._threads():
+            thread.join()
+
+    async def join_async(self) -> None:
+        """The same in a coroutine."""
+        for thread in self._threads():
+            await thread.join_async()
+
+    def _threads(self) -> list[Thread[None]]:
+        me = threading.current_thread()
+        if me in (self._thread, self._caller):
+            return []
+        # The keeper comes first: it starts the other.
+        self._thread.join()
+        return [self._thread] if self._caller is None else [self._thread, self._caller]
+
+
+# The pools that have not ended, whether anybody has them or not.
+_living: dict[_Life, None] = {}
+
+
+def _end_all() -> None:
+    """At exit: let pools finish what they were given, unless the program ends by Ctrl-C."""
+    try:
+        if issubclass(getattr(sys, "last_type", None) or Exception, KeyboardInterrupt):
+            raise KeyboardInterrupt
+        for life in list(_living):
+            life.keeper.shut_down()
+        for life in list(_living):
+            life.join()
+    except KeyboardInterrupt:
+        for life in list(_living):
+            life.keeper.terminate()
+        for life in list(_living):
+            life.join()
+
+
+_registered: list[int] = []
+
+
+def _end_at_exit() -> None:
+    """Have `_end_all` called when this process ends, before anybody joins its threads or children."""
+    pid = os.getpid()
+    if pid not in _registered:
+        _registered[:] = [pid]
+        threading._register_atexit(_end_all)  # type: ignore[attr-defined]
+        # A child of multiprocessing joins its own children earlier than that.
+        util.Finalize(None, _end_all, exitpriority=100)
+
+
+os.register_at_fork(after_in_child=_living.clear)

@@ -1,0 +1,150 @@
+"""The worker's side of a process pool: what it sets up before its first task, and what it tells its owner beside results."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+
+from oneloom import _native_pool, _remote
+from oneloom._pool import pickling
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logging import LogRecord
+    from types import FrameType
+    from typing import Any
+
+# So much a worker needs beside what it has, or it can't even say what went wrong.
+_LEAST_ROOM = 8 << 20
+
+
+class Orders:
+    """What a worker is told at its start."""
+
+    def __init__(self, **orders: Any) -> None:
+        self.__dict__.update(orders)
+
+    seat: bytes
+    crash: Any
+    initializer: pickling.Function | None
+    initargs: tuple[Any, ...]
+    memory_limit: int | None
+    logged: dict[str, int] | None
+
+
+def work(orders: Orders) -> None:
+    """Do a pool's tasks until it ends."""
+    signal.signal(signal.SIGINT, _leave_to_owner)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
+    worker = _native_pool.PoolWorker(orders.seat)
+    orders.crash.enable()
+    _write_by_line()
+    if orders.logged is not None:
+        _send_records(worker, orders.logged)
+    try:
+        if orders.memory_limit is not None:
+            _limit_memory(orders.memory_limit)
+        if orders.initializer is not None:
+            orders.initializer.function(*orders.initargs)
+    except BaseException as error:
+        worker.refuse(pickle.dumps(_remote.failed_with(error, "the initializer", pickling.dumps)))
+        return
+    worker.run()
+
+
+def failed(error: BaseException, doing: str) -> bytes:
+    """What a task has raised, for its owner."""
+    return pickle.dumps(_remote.failed_with(error, doing, pickling.dumps), pickle.HIGHEST_PROTOCOL)
+
+
+def unreadable(error: Exception, _name: str) -> bytes:
+    """What a task's call that can't be unpickled here comes to, for its owner."""
+    told = pickle.UnpicklingError(f"a call can't be unpickled in a worker: {str(error) or type(error).__name__}{_cure(error)}")
+    told.__cause__ = error
+    return failed(told, "a worker")
+
+
+def _cure(error: Exception) -> str:
+    if not isinstance(error, AttributeError) or "__main__" not in str(error).replace("__mp_", "__"):
+        return ""
+    return (
+        ". Likely fix: define it at the top level of the main module, before the pool is made and outside "
+        '`if __name__ == "__main__":`, because a worker imports that module under another name'
+    )
+
+
+def _leave_to_owner(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C reaches every process of the terminal; what becomes of the tasks is for the owner to say.
+
+    Not ignored as such, because the children of tasks would inherit that.
+    """
+
+
+def _write_by_line() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True)
+
+
+def _limit_memory(limit: int) -> None:
+    """A limit to this process's own memory: what it shares does not count."""
+    import resource
+
+    with open("/proc/self/status") as status:
+        used = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData:"))
+    if limit < used + _LEAST_ROOM:
+        raise ValueError(
+            f"memory_limit={limit} leaves no room for tasks: a worker has {used} bytes before its first; take at least "
+            f"{used + _LEAST_ROOM}"
+        )
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _send_records(worker: Any, levels: dict[str, int]) -> None:
+    """Let the owner's loggers handle what is logged here, at the levels that they have."""
+    import logging
+
+    class Sender(logging.Handler):
+        pid = os.getpid()
+
+        def emit(self, record: LogRecord) -> None:
+            if os.getpid() == self.pid:  # The children of a task have no way there.
+                try:
+                    worker.tell(_record_as_bytes(record))
+                except Exception:
+                    self.handleError(record)
+
+    sender = Sender()
+    for name, level in levels.items():
+        logging.getLogger(name or None).setLevel(level)
+    # What the main module or a fork has set up here would handle everything a second time.
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and (logger.handlers or not logger.propagate):
+            logger.handlers = [] if logger.propagate else [sender]
+    logging.root.handlers = [sender]
+
+
+def _record_as_bytes(record: LogRecord) -> bytes:
+    import logging
+
+    told = dict(record.__dict__, msg=record.getMessage(), args=None)
+    if record.exc_info:
+        told["exc_text"] = record.exc_text or logging.Formatter().formatException(record.exc_info)
+        told["exc_info"] = None
+    try:
+        return pickling.dumps(told)
+    except Exception:
+        plain = (str, int, float, type(None))
+        return pickle.dumps({k: v if isinstance(v, plain) else repr(v) for k, v in told.items()})
+
+
+def handle_record(told: bytes) -> None:
+    """In the owner: as if it had been logged here."""
+    import logging
+
+    record = logging.makeLogRecord(pickle.loads(told))
+    logging.getLogger(record.name).handle(record)
