@@ -1,12 +1,13 @@
-"""CPython's own tests of `threading`, `queue` and asyncio's locks and queues, as they are installed, run on oneloom.
+"""CPython's own tests of `threading`, `queue`, asyncio's locks and queues, and `concurrent.futures`, run on oneloom.
 
-Each part runs in a process of its own, by `cpython/worker.py`. Whatever does not pass is listed below with its reason; an
+They are run as they are installed. Each part runs in a process of its own, by `cpython/worker.py`. Whatever does not pass is listed below with its reason; an
 entry that has nothing to say any more fails. `_thread`, which oneloom does not stand in for, is not a part.
 """
 
 import json
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from conftest import child_environment, finish, program, totals
 
 WORKER = Path(__file__).parent / "cpython" / "worker.py"
 PARTS = ["threading", "locks", "queue", "asyncio.locks", "asyncio.queues"]
+# These sleep more than they work, and so run at the same time.
+FUTURES = ["futures", "futures.fork", "futures.forkserver", "futures.spawn"]
+# The Makefile of these releases does not install test_concurrent_futures.
+WITHOUT_FUTURES = [(3, 11, 7), (3, 12, 1)]
 
 # Test cases that are not run.
 LEFT_OUT = {
@@ -38,6 +43,21 @@ SKIPPED = {
     "threading": {
         "ThreadTests.test_debug_deprecation": "needs a debug build",
         "ConditionAsRLockTests.test_recursion_count": "a Condition has no _recursion_count",
+    },
+    "futures.fork": {
+        "ProcessPoolForkProcessPoolShutdownTest.test_hang_gh83386": "hangs on CPython itself",
+        "ProcessPoolForkProcessPoolExecutorTest.test_max_workers_too_large": "is about Windows",
+        "ProcessPoolForkProcessPoolExecutorTest.test_idle_process_reuse_one": "forks start all processes at once",
+        "ProcessPoolForkProcessPoolExecutorTest.test_idle_process_reuse_multiple": "forks start all processes at once",
+        "ProcessPoolForkProcessPoolExecutorTest.test_max_tasks_early_shutdown": "no limit of tasks for forks",
+    },
+    "futures.forkserver": {
+        "ProcessPoolForkserverProcessPoolShutdownTest.test_hang_gh83386": "hangs on CPython itself",
+        "ProcessPoolForkserverProcessPoolExecutorTest.test_max_workers_too_large": "is about Windows",
+    },
+    "futures.spawn": {
+        "ProcessPoolSpawnProcessPoolShutdownTest.test_hang_gh83386": "hangs on CPython itself",
+        "ProcessPoolSpawnProcessPoolExecutorTest.test_max_workers_too_large": "is about Windows",
     },
 }
 
@@ -65,11 +85,8 @@ def unexpected(part, found):
     return lines
 
 
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.deadline(300)
-def test_cpythons_own_tests_pass(part, tmp_path):
-    ended, found = run_part(part, tmp_path, without=LEFT_OUT.get(part, ()))
-    assert found is not None, f"the tests did not come to an end\n{ended}"
+def check(part, ended, found):
+    assert found is not None, f"the tests of {part} did not come to an end\n{ended}"
     assert not unexpected(part, found), "\n".join(unexpected(part, found))
     assert ended.check()
     count = Counter(outcome for outcome, _ in found["outcomes"].values())
@@ -79,6 +96,28 @@ def test_cpythons_own_tests_pass(part, tmp_path):
         f"CPython's tests of {part}: {count['passed']} passed, {count['failed']} listed as failing, "
         f"{count['skipped']} skipped by CPython, {not_run} test cases left out"
     )
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.deadline(300)
+def test_cpythons_own_tests_pass(part, tmp_path):
+    check(part, *run_part(part, tmp_path, without=LEFT_OUT.get(part, ())))
+
+
+@pytest.mark.deadline(300)
+def test_cpythons_own_tests_of_futures_pass(tmp_path):
+    if sys.version_info[:3] in WITHOUT_FUTURES:
+        totals.append("CPython's tests of futures: not installed with this release of CPython")
+        return
+
+    def run(part):
+        folder = tmp_path / part
+        folder.mkdir()
+        return run_part(part, folder, without=LEFT_OUT.get(part, ()))
+
+    with ThreadPoolExecutor(len(FUTURES)) as executor:
+        for part, (ended, found) in zip(FUTURES, executor.map(run, FUTURES), strict=True):
+            check(part, ended, found)
 
 
 def test_a_planted_fault_is_noticed(tmp_path):

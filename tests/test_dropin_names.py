@@ -1,6 +1,8 @@
 """The drop-in modules have every public name of their namesakes, and keep the namesake's state in one place."""
 
 import asyncio
+import concurrent.futures.process
+import concurrent.futures.thread
 import importlib
 import inspect
 import pickle
@@ -13,6 +15,8 @@ import pytest
 
 import oneloom
 import oneloom.asyncio
+import oneloom.concurrent.futures.process
+import oneloom.concurrent.futures.thread
 import oneloom.queue
 import oneloom.threading
 
@@ -22,6 +26,7 @@ OURS = {
     "asyncio": (
         "Lock Event Condition Semaphore BoundedSemaphore Barrier Queue LifoQueue PriorityQueue".split()
     ),
+    "concurrent.futures": "Future ThreadPoolExecutor ProcessPoolExecutor".split(),
 }
 MODULES = list(OURS)
 
@@ -35,8 +40,9 @@ def test_every_public_name_is_there_and_exported(name):
     original, drop_in = pair(name)
     assert [public for public in original.__all__ if not hasattr(drop_in, public)] == []
     assert set(original.__all__) <= set(drop_in.__all__)
-    extra = {"queue": {"ShutDown"}, "asyncio": {"QueueShutDown"}}.get(name, set())
-    assert set(drop_in.__all__) - set(original.__all__) <= extra
+    # From 3.13 on, these are the namesakes' as well.
+    extra = {"queue": "ShutDown", "asyncio": "QueueShutDown", "concurrent.futures": "InvalidStateError"}
+    assert set(drop_in.__all__) - set(original.__all__) <= {extra.get(name)}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -81,6 +87,10 @@ def test_exceptions_are_the_standard_ones():
     assert oneloom.threading.BrokenBarrierError is threading.BrokenBarrierError
     assert oneloom.asyncio.CancelledError is asyncio.CancelledError
     assert oneloom.asyncio.QueueFull is asyncio.QueueFull
+    futures = oneloom.concurrent.futures
+    assert futures.thread.BrokenThreadPool is concurrent.futures.thread.BrokenThreadPool
+    assert futures.process.BrokenProcessPool is concurrent.futures.process.BrokenProcessPool
+    assert futures._base.InvalidStateError is concurrent.futures.InvalidStateError
     if sys.version_info >= (3, 13):
         assert oneloom.queue.ShutDown is queue.ShutDown
         assert oneloom.asyncio.QueueShutDown is asyncio.QueueShutDown
@@ -100,10 +110,14 @@ PRIVATE = {
     "_after_fork _main_thread _enumerate _newname currentThread activeCount".split(),
     "queue": ["_PySimpleQueue", "deque", "heappush"],
     "asyncio": ["base_events", "events", "runners", "sys"],
+    "concurrent.futures": ["__author__"],
+    "concurrent.futures._base": "PENDING RUNNING CANCELLED CANCELLED_AND_NOTIFIED FINISHED Executor LOGGER Error".split(),
+    "concurrent.futures.thread": ["_threads_queues", "_python_exit", "_global_shutdown_lock", "_worker"],
+    "concurrent.futures.process": "_RemoteTraceback _check_system_limits _ThreadWakeup EXTRA_QUEUED_CALLS".split(),
 }
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", PRIVATE)
 def test_private_names_are_the_namesakes(name):
     original, drop_in = pair(name)
     for private in PRIVATE[name]:
@@ -127,6 +141,14 @@ PRIVATE_OF_OBJECTS = {
         "Semaphore": ["_waiters", "_loop", "_value", "_wake_up_next"],
         "Queue": ["_getters", "_putters", "_unfinished_tasks", "_format", "_init", "_put", "_get", "_queue", "_loop",
                   "_finished", "_wakeup_next", "_maxsize"],
+    },
+    "concurrent.futures": {
+        "Future": ["_condition", "_state", "_result", "_exception", "_waiters"],
+        "ThreadPoolExecutor": ["_max_workers", "_threads", "_work_queue", "_idle_semaphore", "_broken", "_shutdown",
+                               "_shutdown_lock", "_thread_name_prefix", "_initializer", "_initargs", "_adjust_thread_count",
+                               "_initializer_failed", "_counter"],
+        "ProcessPoolExecutor": ["_max_workers", "_processes", "_broken", "_mp_context", "_call_queue",
+                                "_executor_manager_thread", "_shutdown_thread", "_shutdown_lock", "_pending_work_items"],
     },
 }  # fmt: skip
 

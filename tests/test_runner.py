@@ -47,6 +47,7 @@ TABLE = [
     ["unicode.py"],
     ["closed_output.py"],
     ["forked.py"],
+    ["thread_executors.py"],
     ["pipeline.py"],
     ["coroutines.py"],
     ["queues.py"],

@@ -28,8 +28,8 @@ usage: python -m oneloom PROGRAM [ARGUMENT ...]
        python -m oneloom -c COMMAND [ARGUMENT ...]
        python -m oneloom --help | --version
 
-Runs a Python program as `python` does, with oneloom's modules in the place of threading, queue and asyncio's locks
-and queues. PROGRAM is a file, a directory or zip file with a __main__.py, or - for standard input.
+Runs a Python program as `python` does, with oneloom's modules in the place of threading, queue, concurrent.futures
+and asyncio's locks and queues. PROGRAM is a file, a directory or zip file with a __main__.py, or - for standard input.
 Processes that the program starts by multiprocessing run on them too; those it starts by other means, as by
 subprocess, are plain Python's. Options of Python's own go before -m oneloom: python -X dev -m oneloom PROGRAM.
 

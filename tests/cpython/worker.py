@@ -1,7 +1,7 @@
 """Runs one part of CPython's own tests on oneloom: `python -m oneloom worker.py PART FILE`; what came of it goes to FILE.
 
-The tests are those that the interpreter is installed with. Under the runner, what they import as `threading`, `queue` and
-`asyncio` is oneloom's, also in the scripts that they run in processes of their own. Where a test module takes its classes
+The tests are those that the interpreter is installed with. Under the runner, what they import as `threading`, `queue`,
+`asyncio` and `concurrent.futures` is oneloom's, also in the scripts that they run in processes of their own. Where a test module takes its classes
 under test from elsewhere, its test cases are derived from once more here, with oneloom's classes instead.
 """
 
@@ -12,8 +12,10 @@ import json
 import os
 import sys
 import unittest
+from functools import partial
 
 import asyncio
+import concurrent.futures
 import queue
 import threading
 
@@ -83,12 +85,23 @@ def asyncio_part(name):
     return cases(tests)
 
 
+def futures_part(start_method):
+    """The cases about processes that are started in one way, or those about anything else."""
+    assert concurrent.futures is importlib.import_module("oneloom.concurrent.futures")
+    found = {}
+    for name in ("future", "thread_pool", "wait", "as_completed", "init", "shutdown", "process_pool", "deadlock"):
+        found |= cases(module(f"test_concurrent_futures.test_{name}"))
+    return {name: case for name, case in found.items() if getattr(case, "ctx", None) == start_method}
+
+
 PARTS = {
     "threading": threading_part,
     "locks": locks_part,
     "queue": queue_part,
     "asyncio.locks": lambda: asyncio_part("test_locks"),
     "asyncio.queues": lambda: asyncio_part("test_queues"),
+    "futures": lambda: futures_part(None),
+    **{f"futures.{method}": partial(futures_part, method) for method in ("fork", "forkserver", "spawn")},
 }
 
 

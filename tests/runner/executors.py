@@ -27,7 +27,7 @@ except ValueError:
 try:
     concurrent.futures.Future().result(timeout=0.01)
 except TimeoutError as error:
-    print(repr(error))
+    print(type(error).__name__)
 with concurrent.futures.ThreadPoolExecutor(1) as other:
     other.submit(go_on.wait, 0.1)
     waiting = other.submit(int)

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 # asyncio.locks and asyncio.queues come with asyncio: the same class by either name.
-REPLACED = ("threading", "queue", "asyncio")
-SUBMODULES = {"asyncio": ("locks", "queues")}
+REPLACED = (
+    "threading", "queue", "asyncio", "concurrent.futures", "concurrent.futures.thread", "concurrent.futures.process",
+)  # fmt: skip
+SUBMODULES = {"asyncio": ("locks", "queues"), "concurrent.futures": ("_base",)}
 
 # Modules that go on importing the originals: multiprocessing's Barrier is threading's with other insides, and trio
 # takes an RLock for safe to use in signal handlers (as oneloom's is) only if its class comes from `_thread`.
@@ -65,8 +67,11 @@ def _replace(imported: str) -> None:
         # For submodules that nobody has imported yet, `asyncio.__main__` among them.
         replacement.__path__ = [*replacement.__path__, *original.__path__]
     sys.modules[name] = replacement
+    parent, _, last = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], last, replacement)
     for submodule in SUBMODULES.get(name, ()):
-        sys.modules[f"{name}.{submodule}"] = sys.modules[f"oneloom.{name}.{submodule}"]
+        sys.modules[f"{name}.{submodule}"] = importlib.import_module(f"oneloom.{name}.{submodule}")
 
 
 def _reach_children(name: str) -> None:
@@ -114,6 +119,9 @@ class _Finder:
     ) -> ModuleSpec | None:
         if name not in _AFTER_IMPORT and name not in ON_ORIGINALS:
             return None
+        package = _originals.get(name.rpartition(".")[0])
+        if package is not None:
+            path = package.__path__  # Not the drop-in's, where another module has this name.
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
                 if spec.loader is not None:

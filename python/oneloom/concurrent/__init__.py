@@ -1,0 +1,1 @@
+"""Drop-in for `concurrent`, which has nothing but `concurrent.futures`."""
