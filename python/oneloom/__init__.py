@@ -39,6 +39,7 @@ from oneloom._native import (
     Semaphore,
     SimpleQueue,
 )
+from oneloom._native_pool import cancelled
 from oneloom._report import dump, dump_on_signal
 from oneloom._run_main import run
 from oneloom._thread import Thread
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from oneloom._future import Future
+    from oneloom._pool.base import InitializerError, Pool
+    from oneloom._pool.threads import ThreadPool
     from oneloom._process import Process
 
 __all__ = [
@@ -59,9 +62,11 @@ __all__ = [
     "DeadlockWarning",
     "Event",
     "Future",
+    "InitializerError",
     "LifoQueue",
     "Lock",
     "OwnerDiedWarning",
+    "Pool",
     "PriorityQueue",
     "Process",
     "Queue",
@@ -69,7 +74,9 @@ __all__ = [
     "Semaphore",
     "SimpleQueue",
     "Thread",
+    "ThreadPool",
     "WorkerDied",
+    "cancelled",
     "deadlock",
     "dump",
     "dump_on_signal",
@@ -80,7 +87,10 @@ __all__ = [
 # What is imported when it is first asked for, because it imports what takes longer than all the rest of oneloom.
 _LAZY = {
     "Future": "oneloom._future",
+    "InitializerError": "oneloom._pool.base",
+    "Pool": "oneloom._pool.base",
     "Process": "oneloom._process",
+    "ThreadPool": "oneloom._pool.threads",
 }
 
 

@@ -16,9 +16,8 @@ __all__ = [
     "DropInCondition", "DropInLock", "DropInRLock", "Event", "Future", "Hook", "LifoQueue", "Lock", "LongJoin", "OwnerDiedWarning",
     "PriorityQueue", "Queue", "QueueStatistics", "RLock", "Semaphore", "SharedBarrier", "SharedBoundedSemaphore",
     "SharedCondition", "SharedEvent", "SharedLock", "SharedPriorityQueue", "SharedQueue", "SharedQueueStatistics", "SharedRLock",
-    "SharedSemaphore", "SharedStatistics", "ShutDown", "SimpleQueue", "Statistics", "Waiting", "__version__", "_after_fork",
-    "_at_exit", "_dump_on_signal", "_join_family",
-    "_kill_at", "_own_thread", "_policy", "_waits",
+    "SharedSemaphore", "SharedStatistics", "ShutDown", "SimpleQueue", "Statistics", "Waiting",
+    "__version__", "_after_fork", "_at_exit", "_dump_on_signal", "_join_family", "_kill_at", "_own_thread", "_policy", "_waits",
 ]
 
 if sys.version_info < (3, 13):

@@ -1,13 +1,17 @@
-"""Types of what of process pools is native; the native module makes this one."""
+"""Types of what of pools is native; the native module makes this one."""
 
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, ParamSpec, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
-from oneloom._native import Future, Waiting
+from oneloom._future import Future
+from oneloom._native import Waiting
 
-__all__ = ["PoolKeeper", "PoolSeat", "PoolWorker", "ProcessPool"]
+__all__ = [
+    "Batches", "PoolKeeper", "PoolSeat", "PoolWorker", "ProcessPool", "Raised", "ThreadPool", "ThreadWorker", "cancelled",
+]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -54,3 +58,52 @@ class PoolWorker:
     def refuse(self, why: bytes) -> None: ...
     def tell(self, record: bytes) -> None: ...
     def run(self) -> None: ...
+
+@final
+class Raised:
+    def __new__(cls, error: BaseException) -> Self: ...
+    def __reduce__(self) -> tuple[type[Raised], tuple[BaseException]]: ...
+    @property
+    def error(self) -> BaseException: ...
+
+@disjoint_base
+class Batches:
+    def __new__(cls, *_arguments: Any, **_keywords: Any) -> Self: ...
+    def __next__(self) -> Any: ...
+    def _left(self) -> bool: ...
+    def _add(self, batch: list[Any]) -> None: ...
+    def _drop(self) -> None: ...
+
+@disjoint_base
+class ThreadPool:
+    def __new__(cls, *_arguments: Any, **_keywords: Any) -> Self: ...
+    def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]: ...
+    def _open(
+        self,
+        workers: int,
+        hire: Callable[[ThreadWorker], object],
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        most_tasks: int | None,
+        timeout: float | None,
+        retries: int,
+        context: Context | None,
+    ) -> None: ...
+    def _submit_with(
+        self,
+        timeout: float | None,
+        retries: int,
+        context: Context | None,
+        function: Callable[..., _T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+    ) -> Future[_T]: ...
+    def _close(self, cancel: bool) -> None: ...
+    def _cancel_running(self) -> None: ...
+    def _figures(self) -> tuple[int, int, bool]: ...
+
+@final
+class ThreadWorker:
+    def run(self) -> None: ...
+
+def cancelled() -> bool: ...

@@ -79,6 +79,13 @@ pub struct Seat {
     born: u32,
 }
 
+impl Seat {
+    /// Its number: below [`Jobs::most_workers`], and no other worker's at the same time.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+}
+
 /// What a worker gets.
 #[derive(Debug)]
 pub enum Taken<J> {

@@ -109,3 +109,5 @@ pub static INVALID_STATE: Imported = Imported::new("concurrent.futures._base", "
 pub static ASYNC_CANCELLED: Imported = Imported::new("asyncio.exceptions", "CancelledError");
 /// `oneloom.Future`, which is imported when there is a first future to be made.
 pub static FUTURE: Imported = Imported::new("oneloom._future", "Future");
+/// `oneloom.InitializerError`.
+pub static INITIALIZER: Imported = Imported::new("oneloom._pool.base", "InitializerError");

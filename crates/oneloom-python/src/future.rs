@@ -23,6 +23,7 @@ use std::sync::Arc;
 use oneloom_sync::raw::{Name, RawOnce};
 use oneloom_wait::fork;
 use oneloom_wait::gate::{Gate, Inside};
+use oneloom_wait::graph::Crew;
 use oneloom_wait::owner::Owner;
 use pyo3::prelude::*;
 
@@ -98,8 +99,8 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    fn new(content: Content, is_pooled: bool) -> Self {
-        let once = RawOnce::new(Name::NONE, "future");
+    fn new(content: Content, is_pooled: bool, crew: Option<Arc<Crew>>) -> Self {
+        let once = RawOnce::new(Name::NONE, "future").by_crew(crew);
         Self { once, content: Gate::new(content), is_pooled, born: fork::generation() }
     }
 
@@ -121,7 +122,13 @@ impl Promise {
     /// A promise of a pool's. `canceller` takes its task out of the pool; `dispatch` is for a pool that finishes futures
     /// without the interpreter.
     pub fn new(canceller: Option<Arc<dyn Cancel>>, dispatch: Option<Arc<dyn Dispatch>>) -> Self {
-        Self(Arc::new(Inner::new(Content::new(canceller, dispatch), true)))
+        Self(Arc::new(Inner::new(Content::new(canceller, dispatch), true, None)))
+    }
+
+    /// The same for what one of the threads in `crew` will begin: who waits for it waits for them.
+    pub fn in_crew(crew: Arc<Crew>, canceller: Arc<dyn Cancel>, dispatch: Arc<dyn Dispatch>) -> Self {
+        let content = Content::new(Some(canceller), Some(dispatch));
+        Self(Arc::new(Inner::new(content, true, Some(crew))))
     }
 
     /// The future of this promise, an `oneloom.Future`. To be made once.
@@ -146,9 +153,7 @@ impl Promise {
         };
         match state {
             State::Running => {
-                if let Some(owner) = by {
-                    self.0.once.set_owner(owner);
-                }
+                self.0.once.set_at_work(by);
                 true
             }
             State::Cancelled => {
@@ -161,7 +166,7 @@ impl Promise {
 
     /// Takes [`start`](Self::start) back: the task moves on, or is tried again.
     pub fn unstart(&self) {
-        self.0.once.set_owner(Owner::NOBODY);
+        self.0.once.set_aside();
         let mut content = self.0.enter();
         if content.state == State::Running && !content.claimed {
             content.state = State::Pending;

@@ -1,4 +1,9 @@
-//! Pools of processes: the face of `oneloom_exec` that Python sees, on the owner's side and on the workers'.
+//! Pools, as Python sees them.
+//!
+//! - `threads`: the thread pool, and what its workers run.
+//! - `batches`: the iterator that `map` gives.
+//!
+//! Those of processes are the face of `oneloom_exec`, on the owner's side and on the workers':
 //!
 //! - `packing`: calls and results as bytes.
 //! - `answers`: what becomes of a task.
@@ -6,9 +11,11 @@
 //! - `processes`, `worker`: the classes.
 
 mod answers;
+mod batches;
 mod packing;
 mod processes;
 mod surroundings;
+mod threads;
 mod worker;
 
 use pyo3::prelude::*;
@@ -17,6 +24,11 @@ use pyo3::prelude::*;
 pub fn register(python: Python<'_>) -> PyResult<()> {
     const NAME: &str = "oneloom._native_pool";
     let module = PyModule::new(python, NAME)?;
+    module.add_class::<batches::Batches>()?;
+    module.add_class::<batches::Raised>()?;
+    module.add_class::<threads::ThreadPool>()?;
+    module.add_class::<threads::ThreadWorker>()?;
+    module.add_function(wrap_pyfunction!(threads::cancelled, &module)?)?;
     module.add_class::<processes::ProcessPool>()?;
     module.add_class::<surroundings::PoolKeeper>()?;
     module.add_class::<surroundings::PoolSeat>()?;

@@ -83,7 +83,7 @@ impl Future {
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
         let adopted = ADOPTED.take();
         let promise =
-            adopted.unwrap_or_else(|| Promise(Arc::new(Inner::new(Content::new(None, None), false))));
+            adopted.unwrap_or_else(|| Promise(Arc::new(Inner::new(Content::new(None, None), false, None))));
         Self { promise }
     }
 

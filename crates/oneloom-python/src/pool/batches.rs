@@ -1,0 +1,121 @@
+//! `_native.Batches`: the fast half of the iterator that `map` gives. Results come in batches, which Python code fetches;
+//! giving them out one by one is done here.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::once::intern;
+
+/// In a batch: what an item has raised, in the place of its value.
+#[pyclass(frozen, module = "oneloom._native_pool")]
+pub struct Raised {
+    /// The exception.
+    #[pyo3(get)]
+    error: Py<PyAny>,
+}
+
+#[pymethods]
+impl Raised {
+    #[new]
+    fn new(error: Py<PyAny>) -> Self {
+        Self { error }
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (Py<PyAny>,)) {
+        (slf.get_type().into_any(), (slf.get().error.clone_ref(slf.py()),))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.error)
+    }
+}
+
+/// Gives what stands in batches one by one, and asks `_next_batch()` for more, which gives None at the end.
+#[pyclass(frozen, subclass, weakref, module = "oneloom._native_pool")]
+pub struct Batches {
+    ahead: Mutex<Ahead>,
+}
+
+#[derive(Default)]
+struct Ahead {
+    batches: VecDeque<Py<PyList>>,
+    /// How many of the first have been given.
+    given: usize,
+}
+
+impl Batches {
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pop<'py>(&self, python: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let mut ahead = self.ahead();
+        let first = ahead.batches.front()?.bind(python).clone();
+        let item = first.get_item(ahead.given).ok();
+        ahead.given += 1;
+        let finished = (ahead.given >= first.len()).then(|| {
+            ahead.given = 0;
+            ahead.batches.pop_front()
+        });
+        drop(ahead);
+        // Not under the lock: what dies with it may run other code.
+        drop(finished);
+        item
+    }
+}
+
+#[pymethods]
+impl Batches {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { ahead: Mutex::default() }
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let python = slf.py();
+        loop {
+            if let Some(item) = slf.get().pop(python) {
+                return match item.cast_exact::<Raised>() {
+                    Ok(raised) => Err(PyErr::from_value(raised.get().error.bind(python).clone())),
+                    Err(_) => Ok(Some(item.unbind())),
+                };
+            }
+            let batch = slf.call_method0(intern!(python, "_next_batch"))?;
+            if batch.is_none() {
+                return Ok(None);
+            }
+            slf.get()._add(batch.cast_into()?.unbind());
+        }
+    }
+
+    /// Whether `next` has something to give at once.
+    fn _left(&self) -> bool {
+        !self.ahead().batches.is_empty()
+    }
+
+    /// Adds a batch, a list of at least one item.
+    fn _add(&self, batch: Py<PyList>) {
+        self.ahead().batches.push_back(batch);
+    }
+
+    /// Drops what was not given.
+    fn _drop(&self) {
+        let ahead = std::mem::take(&mut *self.ahead());
+        drop(ahead);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Nobody stays in there for long; where somebody is, everything counts as in use.
+        let Ok(ahead) = self.ahead.try_lock() else { return Ok(()) };
+        ahead.batches.iter().try_for_each(|batch| visit.call(batch))
+    }
+
+    fn __clear__(&self) {
+        self._drop();
+    }
+}

@@ -1,0 +1,502 @@
+//! The thread pool: submitting a task and a worker's loop, without a line of Python for each task.
+//!
+//! What waits to be done, and whom to wake, is decided by [`Jobs`]; what becomes of a task, by its [`Promise`]. A worker
+//! is a Python thread that runs [`ThreadWorker::run`]; Python's half of the pool (`oneloom._pool.threads`) starts it.
+//!
+//! A thread can't be killed. A task that takes too long, or is cancelled while it runs, ends for those who wait for it
+//! at once, and is told by `oneloom.cancelled()`; what it still returns is dropped.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use oneloom_exec::deadlines::{Alarm, Due};
+use oneloom_exec::threads::{Jobs, Seat, Taken, WaitCall};
+use oneloom_wait::background;
+use oneloom_wait::clock::Deadline;
+use oneloom_wait::graph::Deadlock;
+use oneloom_wait::owner::{Owner, flag};
+use oneloom_wait::wait::{Environment, Judgement, block};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::arguments::{Timeout, seconds};
+use crate::environment::{PythonThread, detached};
+use crate::errors::INITIALIZER;
+use crate::future::{Cancel, Dispatch, Future, Outcome, Promise, Unpack};
+use crate::once::intern;
+use crate::owner;
+
+/// What holds for tasks.
+struct Terms {
+    timeout: Option<Duration>,
+    retries: u32,
+    /// The context of which each task gets a copy.
+    context: Option<Py<PyAny>>,
+}
+
+struct Task {
+    promise: Promise,
+    function: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+    terms: Arc<Terms>,
+}
+
+/// What a worker runs now. Locked by attached threads only, and for a moment.
+type Running = Mutex<Option<Promise>>;
+
+/// A pool as its workers have it.
+struct Team {
+    jobs: Jobs<Task>,
+    terms: Arc<Terms>,
+    /// Starts a thread that runs the worker that it is given.
+    hire: Py<PyAny>,
+    initializer: Option<(Py<PyAny>, Py<PyTuple>)>,
+    /// After so many tasks a worker makes room for another.
+    most_tasks: Option<u64>,
+    /// What the initializer raised: no task is run any more.
+    refused: OnceLock<Py<PyAny>>,
+    /// By seat.
+    running: Box<[Arc<Running>]>,
+}
+
+thread_local! {
+    /// What the calling worker runs.
+    static RUNS: RefCell<Option<Arc<Running>>> = const { RefCell::new(None) };
+}
+
+/// Whether the task that the calling thread runs need not go on: its time is over, or it was cancelled meanwhile.
+///
+/// False where no task of a thread pool runs. A task that may run for long asks now and then, and returns.
+#[pyfunction]
+pub fn cancelled() -> bool {
+    RUNS.with_borrow(|running| running.as_ref().is_some_and(|running| is_over(running)))
+}
+
+fn is_over(running: &Running) -> bool {
+    running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Promise::is_done)
+}
+
+impl Cancel for Team {
+    fn cancel(&self, _running: bool) -> bool {
+        // A task that has not begun is passed over by the worker that takes it. One that runs is told.
+        true
+    }
+}
+
+impl Dispatch for Team {
+    fn dispatch(&self, promise: Promise, outcome: Option<Outcome>) {
+        // Only for what ends late and has callbacks: a thread for each, so that none holds up the others.
+        let call = move || {
+            Python::try_attach(|python| {
+                if let Err(error) = promise.dispatched(python, outcome) {
+                    error.write_unraisable(python, None);
+                }
+            });
+        };
+        // Where the system has no thread left, they are not called.
+        let _ = background::spawn("oneloom-callback", call);
+    }
+}
+
+/// A task with a time limit.
+struct Late {
+    promise: Promise,
+    timeout: Duration,
+}
+
+/// What a task ends with that took too long.
+struct TimedOut(Duration);
+
+static ALARM: Alarm<Late> = Alarm::new();
+
+impl Due for Late {
+    fn due(self) {
+        self.promise.finish(Outcome::Packed(Box::new(TimedOut(self.timeout))));
+    }
+}
+
+impl Unpack for TimedOut {
+    fn unpack(&mut self, _python: Python<'_>) -> PyResult<Outcome> {
+        let text = format!(
+            "the task has not ended within {} s; its thread goes on until it returns (oneloom.cancelled() tells it)",
+            self.0.as_secs_f64()
+        );
+        Err(PyTimeoutError::new_err(text))
+    }
+
+    fn has_failed(&self) -> bool {
+        true
+    }
+}
+
+impl Team {
+    fn submit<'py>(
+        self: &Arc<Self>,
+        python: Python<'py>,
+        terms: Arc<Terms>,
+        function: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+    ) -> PyResult<Bound<'py, Future>> {
+        let promise = Promise::in_crew(self.jobs.crew().clone(), self.clone(), self.clone());
+        let future = promise.future(python)?;
+        if let Some(reason) = self.refused.get() {
+            promise.finish(Outcome::Error(refusal(python, reason)?));
+            return Ok(future);
+        }
+        let task = Task { promise: promise.clone(), function, args, kwargs, terms };
+        match self.jobs.add(task) {
+            Ok(None) => {}
+            Ok(Some(seat)) => {
+                if let Err(error) = self.hire(python, seat) {
+                    if self.jobs.workers() == 0 {
+                        promise.finish_attached(python, Outcome::Cancelled)?;
+                        return Err(error);
+                    }
+                }
+            }
+            Err(_task) => {
+                return Err(PyRuntimeError::new_err("cannot schedule new futures after shutdown"));
+            }
+        }
+        Ok(future)
+    }
+
+    /// Has a worker started.
+    fn hire(self: &Arc<Self>, python: Python<'_>, seat: Seat) -> PyResult<()> {
+        let worker = ThreadWorker { team: self.clone(), seat: Mutex::new(Some(seat)) };
+        self.hire.call1(python, (worker,)).map(drop)
+    }
+
+    /// A worker's life.
+    ///
+    /// # Errors
+    /// What a callback raised that is no `Exception`: the thread ends with it.
+    fn work(self: &Arc<Self>, python: Python<'_>, seat: &mut Seat) -> PyResult<()> {
+        let me = owner::thread(python);
+        self.jobs.sit(seat, me);
+        if !self.initialise(python)? {
+            return Ok(());
+        }
+        let running = &self.running[seat.index()];
+        RUNS.set(Some(running.clone()));
+        let mut turn = Turn::begin();
+        let mut tasks = 0;
+        loop {
+            match self.jobs.take(seat) {
+                Taken::Job(task) => {
+                    task.run(python, me, running)?;
+                    tasks += 1;
+                    if self.most_tasks == Some(tasks) {
+                        return Ok(());
+                    }
+                    turn.took_place(python);
+                }
+                Taken::Nothing => {
+                    self.wait(python)?;
+                    turn = Turn::begin();
+                }
+                Taken::End => return Ok(()),
+            }
+        }
+    }
+
+    fn wait(&self, python: Python<'_>) -> PyResult<()> {
+        let mut call = WaitCall::default();
+        let (_, raised) = detached(python, true, |environment| {
+            // Nothing but a job and the end ends it.
+            let _ = block(&self.jobs, &mut call, Deadline::Never, &mut Idle(environment));
+        });
+        raised.map_or(Ok(()), Err)
+    }
+
+    /// Calls the initializer. False if it has raised here or elsewhere; then all that is to be done fails.
+    fn initialise(&self, python: Python<'_>) -> PyResult<bool> {
+        if let (None, Some((function, args))) = (self.refused.get(), &self.initializer) {
+            if let Err(error) = function.call1(python, args.bind(python)) {
+                let _ = self.refused.set(error.into_value(python).into_any());
+            }
+        }
+        let Some(reason) = self.refused.get() else { return Ok(true) };
+        for task in self.jobs.drain() {
+            if task.promise.start(None) {
+                let outcome = Outcome::Error(refusal(python, reason)?);
+                drop((task.function, task.args, task.kwargs));
+                task.promise.finish_attached(python, outcome)?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Cancels what nobody has begun.
+    fn cancel_pending(&self, python: Python<'_>) -> PyResult<()> {
+        let mut result = Ok(());
+        for task in self.jobs.drain() {
+            drop((task.function, task.args, task.kwargs));
+            result = result.and(task.promise.finish_attached(python, Outcome::Cancelled).map(drop));
+        }
+        result
+    }
+}
+
+/// What a task fails with whose pool's initializer has raised.
+fn refusal(python: Python<'_>, reason: &Py<PyAny>) -> PyResult<Py<PyAny>> {
+    let text = format!(
+        "no worker could be made ready: the pool's initializer raised {}",
+        reason.bind(python).get_type().name()?
+    );
+    let error = INITIALIZER.class(python)?.call1((text,))?;
+    error.setattr(intern!(python, "__cause__"), reason)?;
+    Ok(error.unbind())
+}
+
+impl Task {
+    fn run(self, python: Python<'_>, me: Owner, running: &Running) -> PyResult<()> {
+        let Self { promise, function, args, kwargs, terms } = self;
+        // With a time limit somebody else may end it, too.
+        if !promise.start(terms.timeout.is_none().then_some(me)) {
+            return Ok(());
+        }
+        let set =
+            |runs| std::mem::replace(&mut *running.lock().unwrap_or_else(PoisonError::into_inner), runs);
+        set(Some(promise.clone()));
+        let ticket = terms.timeout.and_then(|timeout| {
+            let late = Late { promise: promise.clone(), timeout };
+            // Where there is no thread left for it, the task has all the time it takes.
+            ALARM.add(Instant::now() + timeout, late).ok()
+        });
+        let mut tries_left = terms.retries;
+        let called = loop {
+            match call(python, &function, &args, kwargs.as_ref(), terms.context.as_ref()) {
+                Err(error)
+                    if tries_left > 0
+                        && error.is_instance_of::<PyException>(python)
+                        && !promise.is_done() =>
+                {
+                    tries_left -= 1;
+                }
+                called => break called,
+            }
+        };
+        if let Some(ticket) = ticket {
+            drop(ALARM.remove(ticket));
+        }
+        drop((function, args, kwargs));
+        set(None);
+        promise.finish_attached(python, Outcome::of(python, called)).map(drop)
+    }
+}
+
+fn call(
+    python: Python<'_>,
+    function: &Py<PyAny>,
+    args: &Py<PyTuple>,
+    kwargs: Option<&Py<PyDict>>,
+    context: Option<&Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let kwargs = kwargs.map(|kwargs| kwargs.bind(python));
+    let Some(context) = context else { return function.call(python, args.bind(python), kwargs) };
+    let copy = context.call_method0(python, intern!(python, "copy"))?;
+    let whole = std::iter::once(function.bind(python).clone()).chain(args.bind(python).iter());
+    let whole = PyTuple::new(python, whole.collect::<Vec<_>>())?;
+    copy.call_method(python, intern!(python, "run"), whole, kwargs)
+}
+
+/// How long this thread has kept the interpreter. Functions written in C never let go of it by themselves, and between
+/// two of them nobody else would.
+struct Turn {
+    since: Instant,
+    tasks: u32,
+}
+
+impl Turn {
+    /// As long as the interpreter lets a thread keep it while others want it.
+    const LONGEST: Duration = Duration::from_millis(5);
+    /// The clock is looked at once in so many tasks.
+    const LOOK_EVERY: u32 = 8;
+
+    fn begin() -> Self {
+        Self { since: Instant::now(), tasks: 0 }
+    }
+
+    fn took_place(&mut self, python: Python<'_>) {
+        self.tasks += 1;
+        if self.tasks % Self::LOOK_EVERY == 0 && self.since.elapsed() >= Self::LONGEST {
+            python.detach(|| {});
+            *self = Self::begin();
+        }
+    }
+}
+
+/// A worker that waits for something to do: nobody misses what never comes.
+struct Idle<'a>(&'a mut PythonThread);
+
+impl Environment for Idle<'_> {
+    fn flags(&self) -> u32 {
+        self.0.flags() | flag::IDLE
+    }
+
+    fn judge(&mut self, _deadlock: &Deadlock) -> Judgement {
+        Judgement::KeepWaiting
+    }
+
+    fn may_still_move(&mut self) -> bool {
+        self.0.may_still_move()
+    }
+}
+
+/// What a thread of the pool runs.
+#[pyclass(frozen, module = "oneloom._native_pool")]
+pub struct ThreadWorker {
+    team: Arc<Team>,
+    seat: Mutex<Option<Seat>>,
+}
+
+impl ThreadWorker {
+    fn take_seat(&self) -> Option<Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[pymethods]
+impl ThreadWorker {
+    /// Do the pool's tasks, until there are none any more or another worker takes over.
+    fn run(&self, python: Python<'_>) -> PyResult<()> {
+        let Some(mut seat) = self.take_seat() else { return Ok(()) };
+        let ended = self.team.work(python, &mut seat);
+        RUNS.set(None);
+        if let Some(next) = self.team.jobs.leave(seat) {
+            ended.and(self.team.hire(python, next))
+        } else {
+            ended
+        }
+    }
+}
+
+impl Drop for ThreadWorker {
+    fn drop(&mut self) {
+        // Its thread could not be started.
+        if let Some(seat) = self.take_seat() {
+            let mut left = self.team.jobs.leave(seat);
+            while let Some(seat) = left {
+                left = self.team.jobs.leave(seat);
+            }
+        }
+    }
+}
+
+/// The native half of `oneloom.ThreadPool`.
+#[pyclass(frozen, subclass, weakref, module = "oneloom._native_pool")]
+pub struct ThreadPool {
+    team: OnceLock<Arc<Team>>,
+}
+
+impl ThreadPool {
+    #[inline]
+    fn team(&self) -> PyResult<&Arc<Team>> {
+        self.team.get().ok_or_else(|| {
+            PyRuntimeError::new_err("the pool's __init__ was not called: call super().__init__()")
+        })
+    }
+}
+
+#[pymethods]
+impl ThreadPool {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { team: OnceLock::new() }
+    }
+
+    /// Says what pool it is. `hire(worker)` is to start a thread that runs `worker.run()`.
+    #[expect(clippy::too_many_arguments, reason = "a pool has as many settings")]
+    fn _open(
+        &self,
+        workers: usize,
+        hire: Py<PyAny>,
+        initializer: Option<Py<PyAny>>,
+        initargs: Py<PyTuple>,
+        most_tasks: Option<u64>,
+        timeout: Timeout,
+        retries: u32,
+        context: Option<Py<PyAny>>,
+    ) {
+        let team = Team {
+            jobs: Jobs::new(workers),
+            terms: Arc::new(Terms { timeout: timeout.map(seconds), retries, context }),
+            hire,
+            initializer: initializer.map(|function| (function, initargs)),
+            most_tasks,
+            refused: OnceLock::new(),
+            running: (0..workers).map(|_| Arc::default()).collect(),
+        };
+        drop(self.team.set(Arc::new(team)));
+    }
+
+    /// Have `function(*args, **kwargs)` run by a worker; returns its `oneloom.Future`.
+    ///
+    /// RuntimeError once the pool is shut down.
+    #[pyo3(signature = (function, /, *args, **kwargs), text_signature = "($self, function, /, *args, **kwargs)")]
+    fn submit<'py>(
+        &self,
+        python: Python<'py>,
+        function: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+    ) -> PyResult<Bound<'py, Future>> {
+        let team = self.team()?;
+        team.submit(python, team.terms.clone(), function, args, kwargs)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a task and its settings")]
+    fn _submit_with<'py>(
+        &self,
+        python: Python<'py>,
+        timeout: Timeout,
+        retries: u32,
+        context: Option<Py<PyAny>>,
+        function: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+    ) -> PyResult<Bound<'py, Future>> {
+        let terms = Arc::new(Terms { timeout: timeout.map(seconds), retries, context });
+        self.team()?.submit(python, terms, function, args, kwargs)
+    }
+
+    /// Takes no more tasks; with `cancel`, cancels what has not begun.
+    fn _close(&self, python: Python<'_>, cancel: bool) -> PyResult<()> {
+        let team = self.team()?;
+        team.jobs.close();
+        if cancel { team.cancel_pending(python) } else { Ok(()) }
+    }
+
+    /// Cancels what runs, for those who wait for it.
+    fn _cancel_running(&self, python: Python<'_>) -> PyResult<()> {
+        let mut result = Ok(());
+        for running in &self.team()?.running {
+            let promise = running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(promise) = promise {
+                result = result.and(promise.finish_attached(python, Outcome::Cancelled).map(drop));
+            }
+        }
+        result
+    }
+
+    /// How many workers there are, how many tasks nobody has begun, and whether the pool was shut down.
+    fn _figures(&self) -> PyResult<(usize, usize, bool)> {
+        let jobs = &self.team()?.jobs;
+        Ok((jobs.workers(), jobs.len(), jobs.is_closed()))
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        // What was submitted is done, and then the workers end.
+        if let Some(team) = self.team.get() {
+            team.jobs.close();
+        }
+    }
+}

@@ -1,0 +1,306 @@
+"""`oneloom.Pool`: what every pool can do, whatever its workers are.
+
+A kind of pool brings `_submit` (one task, with its settings), `_shutdown`, `_ended` and `terminate`, and where it knows a
+better way, `submit` and `_submit_chunk`. Everything else stands here, and in `map`.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import weakref
+
+from oneloom._pool.map import Results, run_chunk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import contextvars
+    from collections.abc import Callable, Generator, Iterable
+    from types import TracebackType
+    from typing import Any, ParamSpec, Self, TypeVar
+
+    from oneloom._future import Future
+    from oneloom._pool.map import Chunk
+
+    _P = ParamSpec("_P")
+    _T = TypeVar("_T")
+
+
+class InitializerError(RuntimeError):
+    """A pool's initializer has raised, so that no worker can run a task: its exception is this one's `__cause__`."""
+
+
+InitializerError.__module__ = "oneloom"
+
+
+class Settings:
+    """What holds for a task: how long it may run, in seconds, how often it is tried again, in which context it runs."""
+
+    __slots__ = ("context", "retries", "timeout")
+
+    def __init__(self, timeout: float | None = None, retries: int = 0, context: contextvars.Context | None = None) -> None:
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be a number of seconds above zero, or None for no limit; not {timeout!r}")
+        if retries < 0:
+            raise ValueError(f"retries must be 0 or more, not {retries!r}")
+        self.timeout = timeout
+        self.retries = retries
+        self.context = context
+
+    def but(self, **changes: Any) -> Settings:
+        """These settings, with changes."""
+        return Settings(**({name: getattr(self, name) for name in self.__slots__} | changes))
+
+
+def worker_count(workers: int | None, default: int) -> int:
+    """How many workers were asked for."""
+    if workers is None:
+        return default
+    if not isinstance(workers, int):
+        raise TypeError(f"workers must be an int, or None for one that suits this machine; not {type(workers).__name__}")
+    if workers <= 0:
+        raise ValueError(f"workers must be 1 or more, not {workers}")
+    return workers
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Pool(concurrent.futures.Executor):
+    """Workers that run tasks: `ThreadPool`, `ProcessPool`, or either with settings of its own by `options`.
+
+    A pool is a `concurrent.futures.Executor`; what it gives are `oneloom.Future`s, which can be waited for by threads and
+    awaited by coroutines. Left as a context manager, by `with` or `async with`, it finishes what was submitted; after
+    Ctrl-C it ends what it can.
+    """
+
+    name: str
+    """What messages call it."""
+    workers: int
+    """How many workers there are at most."""
+    _settings: Settings
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._maps: weakref.WeakSet[Results[Any]] = weakref.WeakSet()
+
+    if TYPE_CHECKING:
+
+        def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:  # type: ignore[override]
+            """Have `function(*args, **kwargs)` run by a worker; returns its future.
+
+            RuntimeError once the pool is shut down.
+            """
+            raise NotImplementedError
+
+    def _submit(self, settings: Settings, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        """Have one task run with these settings."""
+        raise NotImplementedError
+
+    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[Chunk]:
+        """Have several run as one: `run_chunk` says how. Where its future fails, each is tried again by itself."""
+        return self._submit(settings, run_chunk, (function, star, items), {})
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks; with `wait`, return when all are done and the workers have ended.
+
+        With `cancel_futures`, tasks that have not begun are cancelled; without, a `map` over something that has a length
+        is sent whole.
+        """
+        if not cancel_futures:
+            for results in list(self._maps):
+                results.send_rest()
+        self._shutdown(wait, cancel_futures)
+
+    def _shutdown(self, wait: bool, cancel_futures: bool) -> None:
+        raise NotImplementedError
+
+    async def shutdown_async(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Do in a coroutine what `shutdown` does."""
+        self.shutdown(wait=False, cancel_futures=cancel_futures)
+        if wait:
+            await self._ended()
+
+    async def _ended(self) -> None:
+        """Wait until the workers of a pool that was shut down have ended."""
+        raise NotImplementedError
+
+    def terminate(self) -> None:
+        """End it now: cancel what has not begun and what runs, and wait for nothing. May be called by a task."""
+        raise NotImplementedError
+
+    def options(self, **settings: Any) -> Pool:
+        """The same pool, for tasks with settings of their own: `timeout=`, `retries=`, `context=`, as the pool has them.
+
+        What is not given stays as it is.
+
+        >>> import oneloom
+        >>> with oneloom.ThreadPool(2) as pool:
+        ...     pool.options(retries=2).submit(pow, 2, 10).result()
+        1024
+        """
+        return _View(self, self._settings.but(**settings))
+
+    def map(  # type: ignore[override]
+        self,
+        function: Callable[..., _T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        ordered: bool = True,
+        progress: bool = False,
+    ) -> Results[_T]:
+        """`function` of every item, as an iterator for `for` and `async for`: in the items' order, or as they get done.
+
+        It takes items only as far ahead as keeps the workers busy, so it may go on for ever; what nobody iterates over
+        stops there. An item's exception is raised in its place, and the next one can be had after it. `timeout` limits
+        each item, in seconds. `chunksize` items make a task; None measures how many pay. `progress` shows a bar where
+        standard error is a terminal (needs the extra `oneloom[progress]`).
+
+        >>> import oneloom
+        >>> with oneloom.ThreadPool(2) as pool:
+        ...     list(pool.map(pow, [2, 3], [10, 2]))
+        [1024, 9]
+        """
+        if not iterables:
+            raise TypeError("map() needs something to map over, beside the function")
+        star = len(iterables) > 1
+        items = zip(*iterables) if star else iter(iterables[0])
+        total = _length(iterables)
+        return self._results(function, star, items, total, timeout, chunksize, ordered, progress)
+
+    def starmap(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Iterable[Any]],
+        *,
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        ordered: bool = True,
+        progress: bool = False,
+    ) -> Results[_T]:
+        """As `map` with one iterable, whose items are the arguments of a call.
+
+        >>> import oneloom
+        >>> with oneloom.ThreadPool(2) as pool:
+        ...     list(pool.starmap(pow, [(2, 10), (3, 2)]))
+        [1024, 9]
+        """
+        return self._results(function, True, iter(iterable), _length((iterable,)), timeout, chunksize, ordered, progress)
+
+    def imap(
+        self,
+        function: Callable[..., _T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = 1,
+        progress: bool = False,
+    ) -> Results[_T]:
+        """`map` with each item a task of its own, unless `chunksize` says otherwise."""
+        return self.map(function, *iterables, timeout=timeout, chunksize=chunksize, progress=progress)
+
+    def imap_unordered(
+        self,
+        function: Callable[..., _T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = 1,
+        progress: bool = False,
+    ) -> Results[_T]:
+        """`imap`, with results as they get done.
+
+        >>> import oneloom
+        >>> with oneloom.ThreadPool(2) as pool:
+        ...     sorted(pool.imap_unordered(abs, [-3, 2, -1]))
+        [1, 2, 3]
+        """
+        return self.map(function, *iterables, timeout=timeout, chunksize=chunksize, ordered=False, progress=progress)
+
+    def _results(
+        self,
+        function: Callable[..., Any],
+        star: bool,
+        items: Any,
+        total: int | None,
+        timeout: float | None,
+        chunksize: int | None,
+        ordered: bool,
+        progress: bool,
+    ) -> Results[Any]:
+        if chunksize is not None and chunksize < 1:
+            raise ValueError(f"chunksize must be 1 or more, or None to have it measured; not {chunksize!r}")
+        settings = self._settings if timeout is None else self._settings.but(timeout=timeout)
+        results: Results[Any] = Results(self, settings, function, star, items, total, chunksize, ordered, progress)
+        self._maps.add(results)
+        return results
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.terminate()
+        else:
+            self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.terminate()
+        else:
+            await self.shutdown_async()
+
+
+Pool.__module__ = "oneloom"
+
+
+class _View(Pool):
+    """A pool, for tasks with settings of their own."""
+
+    def __init__(self, pool: Pool, settings: Settings) -> None:
+        super().__init__(settings)
+        self._pool = pool
+        self._maps = pool._maps
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self._pool.name
+
+    @property
+    def workers(self) -> int:  # type: ignore[override]
+        return self._pool.workers
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._pool._submit(self._settings, function, args, kwargs)
+
+    def _submit(self, settings: Settings, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        return self._pool._submit(settings, function, args, kwargs)
+
+    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[Chunk]:
+        return self._pool._submit_chunk(settings, function, star, items)
+
+    def _shutdown(self, wait: bool, cancel_futures: bool) -> None:
+        self._pool._shutdown(wait, cancel_futures)
+
+    async def _ended(self) -> None:
+        await self._pool._ended()
+
+    def terminate(self) -> None:
+        self._pool.terminate()
+
+    def __repr__(self) -> str:
+        return f"{self._pool!r}.options(timeout={self._settings.timeout!r}, retries={self._settings.retries!r})"
+
+
+def _length(iterables: tuple[Any, ...]) -> int | None:
+    """How many items there will be, if that is known."""
+    try:
+        return min(len(iterable) for iterable in iterables)
+    except TypeError:
+        return None

@@ -1,0 +1,282 @@
+"""What `map` and its kin give: an iterator that feeds a pool as far ahead as keeps it busy.
+
+Items travel in chunks, each of them one task. How large a chunk is follows from how long the last ones took: long
+enough that sending it costs little beside, short enough that workers end together. The window bounds what is ahead:
+chunks that run or lie there, and results that nobody has taken yet.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from itertools import islice, starmap
+
+from oneloom._native import Lock, SimpleQueue
+from oneloom._outcome import Generic
+from oneloom._native_pool import Batches, Raised
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Self
+
+    from oneloom._future import Future
+    from oneloom._outcome import _T
+    from oneloom._pool.base import Pool, Settings
+
+    Chunk = tuple[float, list[Any]]
+    """How many seconds it took, and each item's value, or a `Raised`."""
+
+# How long a chunk should take, in seconds, and how many items it has at most.
+_LONG_ENOUGH = 0.002
+_LARGEST = 2048
+
+
+def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> Chunk:
+    """Run a chunk: what a worker does."""
+    began = time.perf_counter()
+    values: list[Any] = []
+    calls = (starmap if star else map)(function, items)
+    while len(values) < len(items):
+        try:
+            values.extend(calls)
+        except BaseException as error:
+            values.append(Raised(error))
+        else:
+            if len(values) < len(items):
+                # An item of its own ended it.
+                values.append(Raised(RuntimeError(f"{function!r} raised StopIteration, which would end a loop silently")))
+    return time.perf_counter() - began, values
+
+
+class Results(Batches, Generic["_T"]):
+    """The results of a `map`, one for each item; what an item raised is raised in its place, and the next follows.
+
+    For `for` and `async for`, by any number of threads and tasks. `close()` gives up what is left.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: Settings,
+        function: Callable[..., _T],
+        star: bool,
+        items: Iterator[Any],
+        total: int | None,
+        chunksize: int | None,
+        ordered: bool,
+        progress: bool,
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._function = function
+        self._star = star
+        self._items: Iterator[Any] | None = items
+        # A limit is each item's own, and so is another try.
+        alone = settings.timeout is not None or settings.retries > 0
+        self._measures = chunksize is None and not alone
+        self._size = 1 if chunksize is None or alone else chunksize
+        self._total = total
+        self._is_new = True
+        self._window = 2 * pool.workers + 2
+        # Chunks under way with their items; where their order does not matter, each arrives when it is done.
+        self._ahead: deque[tuple[Future[Any], list[Any]]] = deque()
+        self._arrived: SimpleQueue[Future[Any] | None] | None = None if ordered else SimpleQueue()
+        self._under_way: dict[Future[Any], list[Any]] = {}
+        # What the items themselves raised: comes after all of them.
+        self._failure: BaseException | None = None
+        self._lock = Lock(name="the items of a map")
+        self._bar = _bar(total) if progress else None
+        with self._lock:
+            self._feed()
+
+    def _feed(self) -> None:
+        """Send as many chunks as the window has room for. Under the lock."""
+        while self._items is not None and len(self._ahead) + len(self._under_way) < self._window:
+            try:
+                chunk = list(islice(self._items, self._size))
+            except BaseException as error:
+                self._items, self._failure = None, error
+                if not isinstance(error, Exception):
+                    raise
+                return
+            if len(chunk) < self._size:
+                self._items = None
+            if chunk:
+                self._send(chunk)
+
+    def _send(self, chunk: list[Any], first: bool = False) -> None:
+        future = self._pool._submit_chunk(self._settings, self._function, self._star, chunk)
+        if self._arrived is not None:
+            self._under_way[future] = chunk
+            future.add_done_callback(self._arrived.put)
+        elif first:
+            self._ahead.appendleft((future, chunk))
+        else:
+            self._ahead.append((future, chunk))
+
+    def _next_batch(self) -> list[Any] | None:
+        """Wait for the next results; None if there are none left. What `next` asks when it has no more."""
+        while (future := self._next_future()) is not None:
+            if self._arrived is None:
+                _wait(future)
+                batch = self._take(future)
+            else:
+                batch = self._take(self._arrived.get())
+            if batch is not None:
+                return batch
+        self._end()
+        return None
+
+    async def _next_batch_async(self) -> list[Any] | None:
+        while (future := self._next_future()) is not None:
+            if self._arrived is None:
+                await _wait_async(future)
+                batch = self._take(future)
+            else:
+                batch = self._take(await self._arrived.get_async())
+            if batch is not None:
+                return batch
+        self._end()
+        return None
+
+    def _next_future(self) -> Future[Any] | None:
+        """The chunk whose results come next, or any one under way."""
+        with self._lock:
+            self._is_new = False
+            self._feed()
+            if self._arrived is not None:
+                return next(iter(self._under_way), None)
+            return self._ahead[0][0] if self._ahead else None
+
+    def _take(self, future: Future[Any] | None) -> list[Any] | None:
+        """The results of a chunk that is done; None if somebody else has them, or they have to come anew."""
+        with self._lock:
+            if future is None:
+                return None
+            if self._arrived is not None:
+                items = self._under_way.pop(future, [])
+                if not items:
+                    return None
+            elif self._ahead and self._ahead[0][0] is future:
+                _, items = self._ahead.popleft()
+            else:
+                return None
+            error = future.exception() if not future.cancelled() else _cancelled(future)
+            if error is None:
+                seconds, batch = future.result()
+                if self._measures:
+                    self._measure(seconds, len(items))
+            elif len(items) == 1 or future.cancelled():
+                batch = [Raised(error)] * len(items)
+            else:
+                # One of them has taken the others with it: each by itself, so that only that one fails.
+                for item in reversed(items):
+                    self._send([item], first=True)
+                return None
+            self._feed()
+        if self._bar is not None:
+            self._bar.update(len(items))
+        return batch  # type: ignore[no-any-return]
+
+    def _measure(self, seconds: float, count: int) -> None:
+        """How many items the next chunks have."""
+        fitting = int(_LONG_ENOUGH * count / max(seconds, 1e-9))
+        # In steps, because the first items may tell little of the others.
+        self._size = max(1, min(fitting, self._size * 4, _LARGEST))
+
+    def _end(self) -> None:
+        if self._arrived is not None:
+            self._arrived.put(None)  # Another thread may wait there, too.
+        if self._bar is not None:
+            self._bar.close()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            try:
+                raise failure
+            finally:
+                del failure, self
+
+    def close(self) -> None:
+        """Take no more items, and cancel what has not begun. There are no more results after it."""
+        with self._lock:
+            self._is_new = False
+            self._items = None
+            futures = [future for future, _ in self._ahead] + list(self._under_way)
+            self._ahead.clear()
+            self._under_way.clear()
+        self._drop()
+        for future in futures:
+            future.cancel()
+        if self._bar is not None:
+            self._bar.close()
+
+    def send_rest(self) -> None:
+        """Send all that is left, if it is known to come to an end: the pool takes no more soon."""
+        if self._total is not None:
+            self._window = sys.maxsize
+            with self._lock:
+                self._feed()
+
+    def __del__(self) -> None:
+        if self._is_new:
+            # Nobody wants the results: a call for its effects alone.
+            self.send_rest()
+        else:
+            self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _T:
+        while not self._left():
+            batch = await self._next_batch_async()
+            if batch is None:
+                raise StopAsyncIteration
+            self._add(batch)
+        item: _T = self.__next__()
+        return item
+
+
+def _wait(future: Future[Any]) -> None:
+    """Wait until it is done, whatever has become of it."""
+    try:
+        future.exception()
+    except BaseException:
+        if not future.cancelled():
+            raise
+
+
+async def _wait_async(future: Future[Any]) -> None:
+    try:
+        await future
+    except BaseException as error:
+        if not future.done() or (not future.cancelled() and error is not future.exception()):
+            raise
+
+
+def _cancelled(future: Future[Any]) -> BaseException:
+    from concurrent.futures import CancelledError
+
+    return CancelledError(f"{future!r} was cancelled before its items ran")
+
+
+def _bar(total: int | None) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        raise ImportError(
+            "progress=True shows a bar by the package tqdm, which is not there. Likely fix: pip install 'oneloom[progress]'"
+        ) from None
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        # It would start a thread that only watches whether the bar moves.
+        monitor_interval = 0
+
+    stream = sys.stderr
+    silent = stream is None or not stream.isatty()
+    return Bar(total=total, file=stream, disable=silent)

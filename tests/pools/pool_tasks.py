@@ -1,0 +1,46 @@
+"""What the contract's tests have pools do: functions that every kind of worker can import."""
+
+import time
+
+
+def square(number):
+    return number * number
+
+
+def add(left, right=0):
+    return left + right
+
+
+def fail(what):
+    raise ValueError(what)
+
+
+def fail_at(bad, number):
+    if number == bad:
+        raise ValueError(number)
+    return number
+
+
+def nap(seconds, value=None):
+    time.sleep(seconds)
+    return value
+
+
+def raise_stop(_number):
+    raise StopIteration
+
+
+def refuse_to_start(why):
+    raise LookupError(why)
+
+
+def fail_until(path, times):
+    """Fail the first `times` times; which time it is stands in a file, because each may be in another process."""
+    with open(path, "a+") as file:
+        file.write("x")
+        file.flush()
+        file.seek(0)
+        tries = len(file.read())
+    if tries <= times:
+        raise ValueError(f"try {tries}")
+    return tries
