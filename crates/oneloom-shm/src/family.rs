@@ -5,9 +5,9 @@
 //! itself earlier (for a module-level object, say) stays known beside it.
 
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
 
 use oneloom_wait::atomic::{AtomicUsize, Ordering};
+use oneloom_wait::made::Made;
 
 use crate::error::Error;
 use crate::layout::Header;
@@ -15,7 +15,7 @@ use crate::segment::Segment;
 
 /// More than this, nobody is given: each comes with a start.
 const MOST: usize = 16;
-static KNOWN: [OnceLock<&'static Segment>; MOST] = [const { OnceLock::new() }; MOST];
+static KNOWN: [Made<&'static Segment>; MOST] = [const { Made::nothing() }; MOST];
 /// The place of the home in `KNOWN`, counted from 1; 0 while there is none.
 static HOME: AtomicUsize = AtomicUsize::new(0);
 
@@ -76,6 +76,6 @@ pub fn join(descriptor: OwnedFd) -> Result<(), Error> {
 fn know(segment: &'static Segment) -> Result<usize, Error> {
     KNOWN
         .iter()
-        .position(|place| place.set(segment).is_ok())
+        .position(|place| place.put(Box::new(segment)))
         .ok_or_else(|| Error::System("this process was given too many families of shared objects".into()))
 }

@@ -13,7 +13,6 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::Once;
 
 use oneloom_wait::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -102,11 +101,13 @@ pub(crate) fn without_counting_forks<T>(start: impl FnOnce() -> T) -> T {
 }
 
 fn count_forks() {
-    static REGISTERED: Once = Once::new();
-    // SAFETY: the handler only counts.
-    REGISTERED.call_once(|| unsafe {
-        libc::pthread_atfork(Some(before_fork), None, None);
-    });
+    // Not a `Once`, for which the child of a fork could wait for ever. Registered twice, it counts by two.
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !REGISTERED.load(Ordering::Acquire) {
+        // SAFETY: the handler only counts.
+        unsafe { libc::pthread_atfork(Some(before_fork), None, None) };
+        REGISTERED.store(true, Ordering::Release);
+    }
 }
 
 /// An object in a segment, held by this process.

@@ -3,11 +3,11 @@
 //! An item that was taken is held until its last user here lets go. Around a fork nobody takes hold of anything or lets
 //! go: what is held then is shared before ([`crate::holding`]), and the child has its record when it begins.
 
-use std::cell::UnsafeCell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
-use std::sync::Once;
 
+use oneloom_wait::atomic::{AtomicBool, Ordering};
 use oneloom_wait::gate::{AfterFork, Gate, Inside};
 
 use crate::arena::Block;
@@ -75,47 +75,101 @@ struct Forking {
     expected: Vec<Unborn>,
 }
 
-/// For the thread that forks, which alone is inside `ALL`.
-struct Place(UnsafeCell<Option<Forking>>);
+thread_local! {
+    /// The fork that this thread is about to make. Never dropped, so that it is there until the thread has ended.
+    static FORKING: RefCell<ManuallyDrop<Option<Forking>>> = const { RefCell::new(ManuallyDrop::new(None)) };
+}
 
-// SAFETY: used by whoever is inside `ALL` alone.
-unsafe impl Sync for Place {}
-
-static FORKING: Place = Place(UnsafeCell::new(None));
+impl Forking {
+    fn begin() -> Self {
+        let inside = ALL.enter();
+        let mut expected = Vec::new();
+        let mut rest: Vec<_> = inside.0.values().copied().collect();
+        while let Some(segment) = rest.first().map(|block| block.segment) {
+            let (blocks, others) = rest.into_iter().partition(|block| std::ptr::eq(block.segment, segment));
+            rest = others;
+            match share(segment, &blocks) {
+                Ok(child) => expected.push(child),
+                // Memory on the heap is copied by the fork.
+                Err(_) if segment.descriptor().is_none() => {}
+                Err(_) => keep(segment, &blocks),
+            }
+        }
+        Self { _inside: inside, expected }
+    }
+}
 
 extern "C" fn before_fork() {
-    let inside = ALL.enter();
-    let mut expected = Vec::new();
-    let mut rest: Vec<_> = inside.0.values().copied().collect();
-    while let Some(segment) = rest.first().map(|block| block.segment) {
-        let (blocks, others) = rest.into_iter().partition(|block| std::ptr::eq(block.segment, segment));
-        rest = others;
-        match share(segment, &blocks) {
-            Ok(child) => expected.push(child),
-            // Memory on the heap is copied by the fork.
-            Err(_) if segment.descriptor().is_none() => {}
-            Err(_) => keep(segment, &blocks),
+    FORKING.with_borrow_mut(|forking| {
+        // The handlers may be registered twice.
+        if forking.is_none() {
+            **forking = Some(Forking::begin());
         }
-    }
-    // SAFETY: this thread is inside, and stays there.
-    unsafe { *FORKING.0.get() = Some(Forking { _inside: inside, expected }) };
+    });
 }
 
 extern "C" fn after_fork_in_parent() {
-    // SAFETY: this thread is inside since before the fork.
-    drop(unsafe { (*FORKING.0.get()).take() });
+    drop(FORKING.with_borrow_mut(|forking| forking.take()));
 }
 
 extern "C" fn after_fork_in_child() {
-    // SAFETY: the only thread there is, and inside since before the fork.
-    let forking = unsafe { (*FORKING.0.get()).take() };
+    let forking = FORKING.with_borrow_mut(|forking| forking.take());
     forking.into_iter().flat_map(|forking| forking.expected).for_each(Unborn::is_born);
 }
 
 fn heed_forks() {
-    static REGISTERED: Once = Once::new();
+    // Not a `Once`, for which the child of a fork could wait for ever: two threads may register at the same time.
+    static HEEDED: AtomicBool = AtomicBool::new(false);
+    if !HEEDED.load(Ordering::Acquire) {
+        register();
+        HEEDED.store(true, Ordering::Release);
+    }
+}
+
+fn register() {
     // SAFETY: before a fork the handlers may do anything, and after it the memory of the process is whole.
-    REGISTERED.call_once(|| unsafe {
+    unsafe {
         libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
-    });
+    }
+}
+
+// ThreadSanitizer does not survive a fork.
+#[cfg(all(test, not(any(loom, shuttle, miri, oneloom_tsan))))]
+mod tests {
+    use super::*;
+    use crate::arena::{self, Kind};
+    use crate::segment::Segment;
+
+    #[test]
+    fn handlers_that_two_threads_have_registered_share_with_a_child_once() {
+        const BYTES: [u8; 5000] = [7; 5000];
+        let segment = Segment::create(0).expect("a segment");
+        let me = segment.me().expect("a place");
+        let payload = Payload::copy_of(segment, me, &BYTES, 0).expect("memory");
+        register();
+        register();
+        let held = Held::new(payload);
+        // SAFETY: the child only lets go of what it holds, and leaves.
+        match unsafe { libc::fork() } {
+            -1 => panic!("no fork"),
+            0 => {
+                let whole = held.bytes() == Ok(&BYTES);
+                drop(held);
+                // SAFETY: ends this process.
+                unsafe { libc::_exit(if whole { 0 } else { 1 }) }
+            }
+            child => {
+                let mut status = -1;
+                // SAFETY: writes to a local variable.
+                assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+                assert_eq!(status, 0);
+                assert_eq!(held.bytes(), Ok(&BYTES[..]));
+                drop(held);
+                arena::sweep(segment, me).expect("a sound segment");
+                for kind in [Kind::Payload, Kind::Holding] {
+                    assert_eq!(arena::in_use(segment, kind).count(), 0, "{kind:?} is left behind");
+                }
+            }
+        }
+    }
 }

@@ -7,8 +7,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::sync::Once;
 
+use oneloom_wait::atomic::{AtomicBool, Ordering};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::handle;
@@ -46,7 +46,7 @@ pub fn again(descriptors: [BorrowedFd<'_>; 2]) -> io::Result<Child> {
 
 /// What [`again`] has given to this process, once; `None` if something else has started it.
 pub fn given() -> Option<[OwnedFd; 2]> {
-    static TAKEN: Once = Once::new();
+    static TAKEN: AtomicBool = AtomicBool::new(false);
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != MARK {
         return None;
@@ -59,11 +59,9 @@ pub fn given() -> Option<[OwnedFd; 2]> {
     if numbers[0] == numbers[1] || !numbers.iter().all(|number| keep(number).is_ok()) {
         return None;
     }
-    let mut given = None;
-    TAKEN.call_once(|| {
-        // SAFETY: they are open, and whoever started this process says that they are for this function, which takes
-        // them once.
-        given = Some(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
-    });
-    given
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return None;
+    }
+    // SAFETY: they are open, and whoever started this process says that they are for this function, which takes them once.
+    Some(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }))
 }

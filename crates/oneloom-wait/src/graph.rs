@@ -16,11 +16,11 @@
 mod crew;
 
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 
 use crate::atomic::{Ordering, fence};
 use crate::clock;
 use crate::gate::{AfterFork, Gate};
+use crate::made::Made;
 use crate::owner::{self, Kind, Owner, Registry, Standing, flag, registry};
 use crate::quiescence;
 use crate::waiter::{Notice, Waiter};
@@ -378,12 +378,11 @@ fn end_of_way(registry: &Registry, start: Owner) -> End {
 
 /// Follows the ways that lead out of this process.
 pub type Beyond = fn(Owner, HoldElsewhere) -> Option<Deadlock>;
-static BEYOND: OnceLock<Beyond> = OnceLock::new();
+static BEYOND: Made<Beyond> = Made::nothing();
 
 /// From now on, waits of this process have `beyond` look where a way leads to another process. The first one stays.
 pub fn look_beyond(beyond: Beyond) {
-    // Not waited for, should another thread be setting it: the same is set there.
-    let _ = BEYOND.set(beyond);
+    BEYOND.get_or_make(|| Box::new(beyond));
 }
 
 /// What keeps `owner` of this process from going on, as [`wait_of`] or because its event loop's thread is blocked.

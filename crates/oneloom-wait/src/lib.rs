@@ -6,6 +6,7 @@
 //! - [`atomic`]: where every atomic of the workspace comes from, so that model checkers can stand in.
 //! - [`word`]: one futex word; the only sleeping system call.
 //! - [`fork`]: a number that changes when the process is forked.
+//! - [`made`]: a place for one thing that is made when it is first wanted.
 //! - [`gate`]: the short internal lock in front of a primitive's waiters, aware of forks.
 //! - [`waiter`]: the first-in-first-out list of parked threads and [`Waker`](std::task::Waker)s.
 //! - [`wait`]: the one engine that every blocking call and every future runs on.
@@ -26,6 +27,7 @@ pub mod fork;
 pub mod gate;
 pub mod graph;
 pub mod inbox;
+pub mod made;
 pub mod owner;
 pub mod quiescence;
 pub mod spin;

@@ -13,13 +13,11 @@
 //! | `native_thread`, `home`, `tag`, `process` | the owner itself, before it first waits |
 //! | `wait_*` | the owner itself, inside its own gate; `wait_sequence` changes with every change |
 
-use std::ptr;
-
-use crate::atomic::of_the_process::AtomicPtr;
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::fork;
 use crate::gate::{AfterFork, Gate};
 use crate::graph::{Verdict, WaitFrame};
+use crate::made::Made;
 
 /// A thread or a task, by slot and generation. 56 bits: it fits a lock word beside 8 flags.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -215,28 +213,18 @@ impl AfterFork for Free {
 const CHUNK: usize = if cfg!(any(loom, shuttle)) { 4 } else { 256 };
 type Frames = [Gate<WaitFrame>; CHUNK];
 
-/// What stands in this place now; others may make it at the same time, and one of them wins.
-#[cold]
-fn make_frames(chunk: &AtomicPtr<Frames>) -> *mut Frames {
+/// On the heap from the start: they are many.
+fn make_frames() -> Box<Frames> {
     let frames: Box<[_]> = (0..CHUNK).map(|_| Gate::new(WaitFrame::new())).collect();
-    let made: *mut Frames = Box::into_raw(frames).cast();
-    match chunk.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => made,
-        Err(others) => {
-            // SAFETY: it comes from a box, and nobody else has seen it.
-            drop(unsafe { Box::from_raw(made) });
-            others
-        }
-    }
+    frames.try_into().unwrap_or_else(|_| unreachable!("there are as many as in a chunk"))
 }
 
 /// A table with what only this process can use of it.
 pub struct Registry {
     table: Table,
     free: Gate<Free>,
-    /// Null until somebody needs one of its places. Not a `OnceLock`: the child of a fork would wait for ever
-    /// for a thread that was making it.
-    beside: Box<[AtomicPtr<Frames>]>,
+    /// Each is made when somebody needs one of its places.
+    beside: Box<[Made<Frames>]>,
     /// How many waits are published: lets an ending owner know that nobody can wait for it.
     pub(crate) published: AtomicU32,
     /// Who is inside decides about cycles; no two do so at once.
@@ -251,7 +239,7 @@ impl Registry {
             table,
             // Slot 0 is nobody's.
             free: Gate::new(Free { fresh: 1, returned: Vec::new() }),
-            beside: (0..chunks).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
+            beside: (0..chunks).map(|_| Made::nothing()).collect(),
             published: AtomicU32::new(0),
             verdict: Gate::new(Verdict),
         }
@@ -363,13 +351,7 @@ impl Registry {
     /// What stands beside the slot of `owner`.
     pub(crate) fn frame(&self, owner: Owner) -> Option<&Gate<WaitFrame>> {
         let index = owner.index() as usize;
-        let chunk = self.beside.get(index / CHUNK)?;
-        let mut frames = chunk.load(Ordering::Acquire);
-        if frames.is_null() {
-            frames = make_frames(chunk);
-        }
-        // SAFETY: once made, frames stay until the registry is dropped.
-        unsafe { &*frames }.get(index % CHUNK)
+        self.beside.get(index / CHUNK)?.get_or_make(make_frames).get(index % CHUNK)
     }
 
     /// Writes the wait fields. Only by the owner itself, inside its gate.
@@ -390,18 +372,6 @@ impl Registry {
             flags: record.wait_flags.load(Ordering::Relaxed),
             since: record.wait_since.load(Ordering::Relaxed),
         })
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        for chunk in &self.beside {
-            let frames = chunk.load(Ordering::Acquire);
-            if !frames.is_null() {
-                // SAFETY: it comes from a box, and whoever looks at it borrows the registry.
-                drop(unsafe { Box::from_raw(frames) });
-            }
-        }
     }
 }
 

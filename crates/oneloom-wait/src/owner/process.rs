@@ -2,12 +2,11 @@
 //! it back when it ends.
 
 use std::cell::Cell;
-use std::ptr;
 
 use super::{Kind, Owner, Record, Registry, Table};
-use crate::atomic::of_the_process::AtomicPtr;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::fork;
+use crate::made::Made;
 
 /// Slots that a process can have: 64 MiB of address space, of which only what is used costs memory.
 #[cfg(not(miri))]
@@ -15,32 +14,15 @@ const CAPACITY: u32 = 1 << 20;
 #[cfg(miri)]
 const CAPACITY: u32 = 64;
 
-/// Null until somebody asks. Not a `OnceLock`: the child of a fork would wait for ever for a thread that was making it.
-static REGISTRY: AtomicPtr<Registry> = AtomicPtr::new(ptr::null_mut());
-
 /// This process's registry.
 #[inline]
 pub fn registry() -> &'static Registry {
-    // SAFETY: null, or a box that is never given back.
-    unsafe { REGISTRY.load(Ordering::Acquire).as_ref() }.unwrap_or_else(make_registry)
-}
-
-#[cold]
-fn make_registry() -> &'static Registry {
-    // SAFETY: zeroed memory that is never given back.
-    let table = unsafe { Table::over(reserve(CAPACITY), CAPACITY) };
-    let made = Box::into_raw(Box::new(Registry::new(table)));
-    let seen = REGISTRY.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
-    let kept = seen.map_or_else(
-        |others| {
-            // SAFETY: nobody has seen this one. Its slots stay reserved, which costs no memory.
-            drop(unsafe { Box::from_raw(made) });
-            others
-        },
-        |_| made,
-    );
-    // SAFETY: as in `registry`.
-    unsafe { &*kept }
+    static REGISTRY: Made<Registry> = Made::nothing();
+    REGISTRY.get_or_make(|| {
+        let records = reserve(CAPACITY);
+        // SAFETY: zeroed memory that is never given back: unused, it is address space alone.
+        Box::new(Registry::new(unsafe { Table::over(records, CAPACITY) }))
+    })
 }
 
 #[cfg(not(miri))]
