@@ -20,6 +20,7 @@ use std::time::Instant;
 
 fn main() -> ExitCode {
     worker::work_if_one();
+    life::own_if_owner();
     if cfg!(oneloom_tsan) {
         return ExitCode::SUCCESS;
     }

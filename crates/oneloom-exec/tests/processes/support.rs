@@ -1,5 +1,4 @@
 //! What these tests share.
-#![allow(dead_code, reason = "each file uses its own part")]
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -17,13 +16,18 @@ use oneloom_exec::task::{End, Failure, Limits, Refusal, Report, TaskId};
 use oneloom_shm::{family, start};
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::worker::opening;
+use crate::worker::{opening, task};
 
 /// How long anything may take before it counts as hanging.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A test by its name.
 pub type Test = (&'static str, fn());
+
+/// How many times longer the tests run that gain from it.
+pub fn stress() -> u64 {
+    std::env::var("ONELOOM_STRESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
 
 /// Names tests by their functions.
 macro_rules! tests {
@@ -52,7 +56,7 @@ impl Watchdog {
 }
 
 /// Waits until `holds`.
-pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}");
@@ -160,6 +164,15 @@ impl Works {
     /// Hands in a plain task.
     pub fn ask(&self, kind: u8, number: u64) -> Handle {
         self.submit(PLAIN, kind, number, &[])
+    }
+
+    /// A task that a worker runs, for so many milliseconds, as is known for sure.
+    pub fn hold(&self, milliseconds: u64) -> Handle {
+        let records = || self.program.records.lock().expect("no panic").len();
+        let before = records();
+        let handle = self.ask(task::HOLD, milliseconds);
+        eventually("it runs", || records() > before);
+        handle
     }
 
     /// Waits for the end of all, which somebody has asked for.

@@ -33,6 +33,8 @@ pub mod task {
     pub const PID: u8 = 9;
     /// Hand the number on as a record, and answer it.
     pub const RECORD: u8 = 10;
+    /// Hand the number on as a record, and answer after so many milliseconds.
+    pub const HOLD: u8 = 12;
     /// Append a byte to the file that is named behind the number, and answer how long it is; fail while it is shorter.
     pub const COUNT: u8 = 11;
 }
@@ -98,8 +100,12 @@ fn run(desk: &Desk, task: &[u8]) -> (Verdict, Vec<u8>) {
         }
         task::PID => answer(u64::from(std::process::id())),
         task::RECORD => {
-            let record = Packet::copy_of(desk.segment(), &[&number.to_le_bytes()], 0).expect("memory");
-            desk.record(record).expect("a mailbox");
+            record(desk, number);
+            answer(number)
+        }
+        task::HOLD => {
+            record(desk, number);
+            std::thread::sleep(Duration::from_millis(number));
             answer(number)
         }
         task::COUNT => {
@@ -112,4 +118,9 @@ fn run(desk: &Desk, task: &[u8]) -> (Verdict, Vec<u8>) {
         }
         other => panic!("no such task: {other}"),
     }
+}
+
+fn record(desk: &Desk, number: u64) {
+    let record = Packet::copy_of(desk.segment(), &[&number.to_le_bytes()], 0).expect("memory");
+    desk.record(record).expect("a mailbox");
 }
