@@ -37,6 +37,7 @@
 //! | [`SimpleQueue<T>`] | the plainest: no bound, no end |
 //! | [`OneShot<T>`] | a value that is set once and waited for |
 //! | [`shared`] | locks, flags and queues for several processes at once, surviving the death of any of them |
+//! | [`pool::ThreadPool`] | threads that run closures, and futures of what comes of them |
 //! | [`process::Process`] | a function of this program in a process of its own |
 //!
 //! Of those for one process, all but the queues and the barrier are made by `const fn`s, so they stand in a `static`; a
@@ -179,6 +180,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod pool;
 pub mod process;
 pub mod shared;
 
