@@ -104,6 +104,15 @@ fn permits_are_taken_and_come_back() {
     assert_eq!(news.available(), 0);
 }
 
+/// Wakes everybody when it goes, after a failure as well: a test that fails is not to hang.
+struct NotifiesAll<'a>(&'a Condvar);
+
+impl Drop for NotifiesAll<'_> {
+    fn drop(&mut self) {
+        self.0.notify_all().expect("sound memory");
+    }
+}
+
 #[test]
 fn a_condvar_wakes_as_many_as_it_is_told() {
     let (mutex, changed) =
@@ -132,12 +141,13 @@ fn a_condvar_wakes_as_many_as_it_is_told() {
                 })
             });
         }
+        let _rest = NotifiesAll(&changed);
         until(&|| changed.waiting() == 4);
-        assert!(!mutex.is_locked());
+        // Whoever waits is seen first, and then lets go of it.
+        until(&|| !mutex.is_locked());
         changed.notify_one().expect("sound memory");
         until(&|| woken.load(Ordering::SeqCst) == 1);
         assert_eq!(changed.waiting(), 3);
-        changed.notify_all().expect("sound memory");
     });
     assert_eq!(woken.load(Ordering::SeqCst), 4);
     assert!(!mutex.is_locked());
