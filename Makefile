@@ -127,7 +127,7 @@ $(VENV)/.docs-tools: $(VENV)/.test-tools
 	@touch $@
 
 $(VENV)/.bench-tools: $(VENV)/.test-tools
-	$(PIP) matplotlib faster-fifo numpy
+	$(PIP) matplotlib faster-fifo loky pebble mpire joblib numpy
 	@touch $@
 
 # The folders stand beside their files so that a removed file is noticed.

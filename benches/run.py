@@ -31,8 +31,8 @@ PAGE = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance.svg"
 README = ROOT / "README.md"
 REFERENCE = (3, 13)  # The interpreter whose figures the README shows.
-PEERS = ("janus", "culsans", "aiologic", "faster-fifo")
-CRATES = ("parking_lot", "crossbeam-channel", "flume", "ipc-channel")
+PEERS = ("janus", "culsans", "aiologic", "faster-fifo", "loky", "pebble", "mpire", "joblib")
+CRATES = ("parking_lot", "crossbeam-channel", "flume", "ipc-channel", "rayon")
 
 sys.path.insert(0, str(HERE / "python"))
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 
+import pool_rows
 import shared_rows
 from harness import Bound, Row, Run, awaited, in_threads, on_a_loop, rivals, same
 
@@ -241,9 +242,10 @@ RUST = (
     Row("rust-shared-bytes", "Rust: 100 bytes from one process to another", {"ipc-channel": None}),
     Row("rust-shared-tuple", "Rust: a small tuple from one process to another", {"ipc-channel": None}),
     Row("rust-shared-round-trip", "Rust: 100 bytes to another process and back", {"ipc-channel": None}),
+    Row("rust-pool-submit", "Rust: threads: submit, then all results", {"rayon": None, "crossbeam-channel": None}),
 )
 
-ROWS = (*threads(), *coroutines(), *shared_rows.rows(), *RUST)
+ROWS = (*threads(), *coroutines(), *shared_rows.rows(), *pool_rows.rows(), *RUST)
 
 BOUNDS = (
     Bound("rust-lock-size", "Rust: an unused `Mutex<()>`", 64),

@@ -3,6 +3,7 @@
 //! `oneloom-benches ROW ROUNDS MILLISECONDS`, as benches/python/harness.py takes them.
 
 mod mutex;
+mod pool;
 mod processes;
 mod queue;
 mod rounds;
@@ -23,7 +24,8 @@ fn main() {
         rounds: rounds.parse().expect("a number of rounds"),
         sample: Duration::from_millis(milliseconds.parse().expect("milliseconds for a sample")),
     };
-    let mut rows = mutex::rows().into_iter().chain(queue::rows()).chain(processes::rows());
+    let mut rows =
+        mutex::rows().into_iter().chain(queue::rows()).chain(processes::rows()).chain(pool::rows());
     match rows.find(|row| row.key == key) {
         Some(row) => rounds::measure(&row, effort),
         None => panic!("no row is called {key}"),
