@@ -1,16 +1,19 @@
 """What `map` and its kin give: an iterator that feeds a pool as far ahead as keeps it busy.
 
 Items travel in chunks, each of them one task. How large a chunk is follows from how long the last ones took: long
-enough that sending it costs little beside, short enough that workers end together. The window bounds what is ahead:
-chunks that run or lie there, and results that nobody has taken yet.
+enough that sending it costs little beside, short enough that workers end together. The window bounds what is ahead,
+chunks that run or lie there and results that nobody has taken yet: a few for each worker, or where they are short as many
+as keep it busy for a moment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
 from itertools import islice, starmap
+from queue import Empty
 
 from oneloom._native import Lock, SimpleQueue
 from oneloom._outcome import Generic
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
 
 # How long a chunk should take, in seconds, and how many items it has at most.
 _LONG_ENOUGH = 0.002
-_LARGEST = 2048
+_LARGEST = 4096
+# For how long there should be something to do for each worker, in seconds, and in how many chunks at most altogether.
+_AHEAD = 0.005
+_FARTHEST = 512
 
 
 def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> Chunk:
@@ -79,7 +85,7 @@ class Results(Batches, Generic["_T"]):
         self._size = 1 if chunksize is None or alone else chunksize
         self._total = total
         self._is_new = True
-        self._window = 2 * pool.workers + 2
+        self._least_window = self._window = 2 * pool.workers + 2
         # Chunks under way with their items; where their order does not matter, each arrives when it is done.
         self._ahead: deque[tuple[Future[Any], list[Any]]] = deque()
         self._arrived: SimpleQueue[Future[Any] | None] | None = None if ordered else SimpleQueue()
@@ -121,10 +127,10 @@ class Results(Batches, Generic["_T"]):
         while (future := self._next_future()) is not None:
             if self._arrived is None:
                 _wait(future)
-                batch = self._take(future)
+                batch = self._take()
             else:
                 batch = self._take(self._arrived.get())
-            if batch is not None:
+            if batch:
                 return batch
         self._end()
         return None
@@ -133,10 +139,10 @@ class Results(Batches, Generic["_T"]):
         while (future := self._next_future()) is not None:
             if self._arrived is None:
                 await _wait_async(future)
-                batch = self._take(future)
+                batch = self._take()
             else:
                 batch = self._take(await self._arrived.get_async())
-            if batch is not None:
+            if batch:
                 return batch
         self._end()
         return None
@@ -150,41 +156,50 @@ class Results(Batches, Generic["_T"]):
                 return next(iter(self._under_way), None)
             return self._ahead[0][0] if self._ahead else None
 
-    def _take(self, future: Future[Any] | None) -> list[Any] | None:
-        """The results of a chunk that is done; None if somebody else has them, or they have to come anew."""
+    def _take(self, arrived: Future[Any] | None = None) -> list[Any]:
+        """The results that are there; perhaps none, since another thread may have them."""
+        batch: list[Any] = []
         with self._lock:
-            if future is None:
-                return None
-            if self._arrived is not None:
-                items = self._under_way.pop(future, [])
-                if not items:
-                    return None
-            elif self._ahead and self._ahead[0][0] is future:
-                _, items = self._ahead.popleft()
+            if self._arrived is None:
+                while self._ahead and self._ahead[0][0].done() and len(batch) < _LARGEST:
+                    self._settle(*self._ahead.popleft(), batch)
             else:
-                return None
-            error = future.exception() if not future.cancelled() else _cancelled(future)
-            if error is None:
-                seconds, batch = future.result()
-                if self._measures:
-                    self._measure(seconds, len(items))
-            elif len(items) == 1 or future.cancelled():
-                batch = [Raised(error)] * len(items)
+                futures = [arrived]
+                with contextlib.suppress(Empty):
+                    futures += [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
+                for future in futures:
+                    items = self._under_way.pop(future, None) if future is not None else None
+                    if future is not None and items is not None:
+                        self._settle(future, items, batch)
+            self._feed()
+        if self._bar is not None:
+            self._bar.update(len(batch))
+        return batch
+
+    def _settle(self, future: Future[Any], items: list[Any], batch: list[Any]) -> None:
+        """Add the results of a chunk that is done, or have its items tried one by one. Under the lock."""
+        try:
+            seconds, values = future.result()
+        except BaseException as error:
+            if not future.cancelled() and error is not future.exception():
+                raise
+            if len(items) == 1 or future.cancelled():
+                batch += [Raised(error)] * len(items)
             else:
                 # One of them has taken the others with it: each by itself, so that only that one fails.
                 for item in reversed(items):
                     self._send([item], first=True)
-                return None
-            self._feed()
-        if self._bar is not None:
-            self._bar.update(len(items))
-        return batch  # type: ignore[no-any-return]
+        else:
+            batch += values
+            self._measure(max(seconds, 1e-9), len(items))
 
     def _measure(self, seconds: float, count: int) -> None:
-        """How many items the next chunks have."""
-        fitting = int(_LONG_ENOUGH * count / max(seconds, 1e-9))
-        # In steps, because the first items may tell little of the others.
-        self._size = max(1, min(fitting, self._size * 4, _LARGEST))
+        """How many items the next chunks have, and how many chunks there are."""
+        if self._measures:
+            # In steps, because the first items may tell little of the others.
+            self._size = max(1, min(int(_LONG_ENOUGH * count / seconds), self._size * 4, _LARGEST))
+        fitting = int(_AHEAD * self._pool.workers * count / (seconds * self._size))
+        self._window = max(self._least_window, min(fitting, _FARTHEST))
 
     def _end(self) -> None:
         if self._arrived is not None:
@@ -215,8 +230,8 @@ class Results(Batches, Generic["_T"]):
     def send_rest(self) -> None:
         """Send all that is left, if it is known to come to an end: the pool takes no more soon."""
         if self._total is not None:
-            self._window = sys.maxsize
             with self._lock:
+                self._least_window = self._window = sys.maxsize
                 self._feed()
 
     def __del__(self) -> None:
@@ -257,12 +272,6 @@ async def _wait_async(future: Future[Any]) -> None:
     except BaseException as error:
         if not future.done() or (not future.cancelled() and error is not future.exception()):
             raise
-
-
-def _cancelled(future: Future[Any]) -> BaseException:
-    from concurrent.futures import CancelledError
-
-    return CancelledError(f"{future!r} was cancelled before its items ran")
 
 
 def _bar(total: int | None) -> Any:
