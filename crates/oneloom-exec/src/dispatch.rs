@@ -361,6 +361,11 @@ impl<T: Content> Dispatch<T> {
         self.workers.iter().map(of).min().unwrap_or(u64::MAX)
     }
 
+    /// How long tasks take as a rule, in nanoseconds; the largest number before the first.
+    pub fn mean(&self) -> u64 {
+        self.pace.mean()
+    }
+
     /// Whether there will never be anything to do.
     pub fn is_over(&self) -> bool {
         self.closed && self.tasks.is_empty() && self.workers.is_empty()

@@ -14,7 +14,7 @@ pub trait Launcher: Send + Sync {
     /// How that process has ended, which it has: reaps it where it is this process's own. On a thread of the pool's own.
     fn ended(&self, worker: u32, pid: u32) -> Exit;
 
-    /// A worker hands something on. On a thread of the pool's own.
+    /// A worker hands something on. On whatever thread reads the mail; runs no foreign code.
     fn record(&self, pid: u32, record: Packet) {
         let _ = (pid, record);
     }

@@ -41,12 +41,10 @@ pub enum Kind {
     Record = 8,
     /// From the watcher of deaths, behind all that the worker has sent: its process has ended.
     Died = 9,
-    /// From the owner to its own collector: look at the clock again.
-    Look = 10,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 9] = [
         Self::Task,
         Self::End,
         Self::Ready,
@@ -56,7 +54,6 @@ impl Kind {
         Self::Refused,
         Self::Record,
         Self::Died,
-        Self::Look,
     ];
 }
 
@@ -113,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_no_head_is_refused() {
-        let mut bytes = Head::about(1, Kind::Look).to_bytes();
+        let mut bytes = Head::about(1, Kind::Died).to_bytes();
         assert_eq!(Head::of(&bytes[1..]), None);
         for kind in [0, Kind::ALL.len() as u8 + 1] {
             bytes[20] = kind;

@@ -5,6 +5,7 @@
 //! machine knows of it, so that mail is known in its order; `state` is the machine's, and is taken inside it. Nothing
 //! foreign runs inside either: what a [`Report`] or a [`Launcher`] is to be told is collected, and told when they are left.
 
+mod collector;
 mod inner;
 mod mail;
 mod watcher;
@@ -135,6 +136,15 @@ impl Pool {
     /// Launches workers ahead of tasks, until there are so many.
     pub fn launch(&self, workers: usize) {
         self.change(|_, state| state.machine.want(workers));
+    }
+
+    /// Reads the answers that come on the calling thread, for half a millisecond at most, until `done`: for whoever is about to
+    /// wait for one of them, where a thread in between would cost as much as the task. Returns at once where tasks take
+    /// long. Whoever called it waits as ever afterwards.
+    pub fn help(&self, done: &dyn Fn() -> bool) {
+        if self.is_here() {
+            self.0.help(self, done);
+        }
     }
 
     /// Set when all tasks and all workers have ended, after a shutdown.

@@ -35,8 +35,8 @@ pub trait Report: Send {
         let _ = running;
     }
 
-    /// It has ended. Called once, outside all locks, on a thread of the pool's own or of whoever ended it: runs no
-    /// foreign code, and waits for nothing.
+    /// It has ended. Called once, outside all locks, on whatever thread reads the mail or ended it: runs no foreign code,
+    /// and waits for nothing.
     fn ended(self: Box<Self>, end: End);
 }
 

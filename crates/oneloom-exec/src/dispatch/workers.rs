@@ -89,6 +89,10 @@ impl Pace {
         });
     }
 
+    pub fn mean(&self) -> u64 {
+        self.mean.unwrap_or(u64::MAX)
+    }
+
     /// How many tasks a worker is given at most, the one that it runs among them.
     #[inline]
     pub fn credit(&self) -> usize {

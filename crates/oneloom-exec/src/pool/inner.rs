@@ -1,7 +1,8 @@
 //! What the owner's threads share, and what they do.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
 use oneloom_shm::error::Error;
 use oneloom_shm::family;
@@ -10,12 +11,9 @@ use oneloom_shm::payload::Item;
 use oneloom_shm::process;
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
-use oneloom_shm::wait::{Stop, block};
 use oneloom_sync::Mutex;
-use oneloom_sync::environment::Patient;
 use oneloom_sync::raw::RawEvent;
-use oneloom_wait::clock::{self, Deadline};
-use oneloom_wait::fork;
+use oneloom_wait::{clock, fork};
 
 use crate::desk::put;
 use crate::dispatch::{Action, Content, Dispatch};
@@ -25,7 +23,7 @@ use crate::packet::Packet;
 use crate::seat::{Place, Seat};
 use crate::task::{End, Failure, Refusal, Reply, Report, TaskId};
 
-use super::mail::{self, Awaited};
+use super::mail;
 use super::watcher::Watcher;
 use super::{Pool, Settings};
 
@@ -52,7 +50,7 @@ pub struct State {
     seats: Vec<(u32, Arc<Queue>)>,
     outbox: Outbox,
     /// When the collector looks at the clock again by itself, as [`now`] counts.
-    alarm: u64,
+    pub alarm: u64,
 }
 
 /// What is to be told to others when the locks are left.
@@ -66,7 +64,7 @@ pub struct Outbox {
 }
 
 impl State {
-    fn take_outbox(&mut self) -> Outbox {
+    pub fn take_outbox(&mut self) -> Outbox {
         std::mem::take(&mut self.outbox)
     }
 }
@@ -92,9 +90,9 @@ impl Outbox {
 
 /// See the module.
 pub struct Inner {
-    launcher: Arc<dyn Launcher>,
-    mailbox: Arc<Queue>,
-    watcher: Watcher,
+    pub launcher: Arc<dyn Launcher>,
+    pub mailbox: Arc<Queue>,
+    pub watcher: Watcher,
     /// The fork generation of the process that made it.
     born: u32,
     /// Who the workers live and die with.
@@ -102,6 +100,18 @@ pub struct Inner {
     /// Held by whoever takes mail, until the machine knows of it. Comes before `state`.
     pub reading: Mutex<()>,
     pub state: Mutex<State>,
+    /// Held by the thread that reads the mail in the collector's place.
+    pub helping: Mutex<()>,
+    /// Such a thread has come since the collector last looked.
+    pub helped: AtomicBool,
+    /// It has left without what it waited for.
+    pub resumed: RawEvent,
+    /// Something was changed that the collector does not know.
+    pub is_to_look: AtomicBool,
+    /// Until when nobody helps, as [`now`] counts.
+    pub crowded: AtomicU64,
+    /// How long tasks take, in nanoseconds.
+    pub mean: AtomicU64,
     pub over: RawEvent,
 }
 
@@ -123,6 +133,12 @@ impl Inner {
             owner: (pid, process::started(pid).unwrap_or(0)),
             reading: Mutex::new(()),
             state: Mutex::new(state),
+            helping: Mutex::new(()),
+            helped: AtomicBool::new(false),
+            resumed: RawEvent::default(),
+            is_to_look: AtomicBool::new(false),
+            crowded: AtomicU64::new(0),
+            mean: AtomicU64::new(u64::MAX),
             over: RawEvent::default(),
         })
     }
@@ -148,47 +164,6 @@ impl Inner {
         self.watcher.watch(worker, pid);
     }
 
-    /// What the collector's thread does: reads the mail until all is over.
-    pub fn collect(&self, pool: &Pool) {
-        let mut alarm = u64::MAX;
-        loop {
-            let until = match alarm {
-                u64::MAX => Deadline::Never,
-                _ => Deadline::At(Instant::now() + Duration::from_nanos(alarm.saturating_sub(now()))),
-            };
-            let waited = block(&mut Awaited(&self.mailbox), until, &mut Patient);
-            let reading = self.reading.lock();
-            let (mail, broken) = match (waited, mail::take(&self.mailbox)) {
-                (Err(Stop::Failed(error)), _) | (_, Err(error)) => (Vec::new(), Some(error)),
-                (_, Ok(mail)) => (mail, None),
-            };
-            let mut state = self.state.lock();
-            if broken.is_some() {
-                // Somebody has written over the mailbox: no worker can be heard any more.
-                state.machine.terminate();
-            }
-            self.read(&mut state, mail);
-            state.machine.advance(now());
-            self.perform(&mut state);
-            let next = state.machine.alarm();
-            // An alarm that is set stays set: then whoever submits the next task need not set it again.
-            state.alarm = if state.alarm > now() { state.alarm.min(next) } else { next };
-            alarm = state.alarm;
-            let is_over =
-                state.machine.is_over() || (broken.is_some() && state.machine.processes().count() == 0);
-            let outbox = state.take_outbox();
-            drop(state);
-            drop(reading);
-            outbox.deliver(pool);
-            if is_over {
-                break;
-            }
-        }
-        self.watcher.stop();
-        self.launcher.over();
-        self.over.set();
-    }
-
     /// Does what the machine has decided, and lets the collector know what it is to know. What others are to be told is for
     /// the caller to deliver, outside the locks.
     pub fn carry_on(&self, state: &mut State) -> Outbox {
@@ -203,12 +178,6 @@ impl Inner {
             }
         }
         state.take_outbox()
-    }
-
-    fn wake_collector(&self) {
-        let look = Packet::empty().seal(Head::about(0, Kind::Look));
-        // Without memory for a few bytes, it looks when the next mail comes.
-        let _ = look.and_then(|look| put(&self.mailbox, look));
     }
 
     /// Does what the machine has decided. Tasks that are overdue are decided by the collector alone.
@@ -335,7 +304,7 @@ impl Inner {
     }
 
     /// Tells the machine what came.
-    fn read(&self, state: &mut State, mail: Vec<(Head, Packet)>) {
+    pub fn read(&self, state: &mut State, mail: Vec<(Head, Packet)>) {
         let now = now();
         for (head, packet) in mail {
             let worker = head.worker;
@@ -360,7 +329,7 @@ impl Inner {
                     state.machine.died(worker, self.watcher.exit(worker));
                     self.leave_seat(state, worker);
                 }
-                Kind::Look | Kind::Task | Kind::End => {}
+                Kind::Task | Kind::End => {}
             }
         }
     }

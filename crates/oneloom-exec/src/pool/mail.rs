@@ -14,26 +14,29 @@ use oneloom_shm::wait::Call;
 use crate::message::Head;
 use crate::packet::Packet;
 
-/// Waiting until there is mail; takes none.
-pub struct Awaited<'a>(pub &'a Queue);
+/// Waiting until there is mail, or `done`; takes none.
+pub struct Awaited<'a> {
+    pub mailbox: &'a Queue,
+    pub done: &'a dyn Fn() -> bool,
+}
 
 impl Call for Awaited<'_> {
     type Output = ();
 
     fn segment(&self) -> &'static Segment {
-        self.0.segment()
+        self.mailbox.segment()
     }
 
     fn event(&self) -> &'static EventCount {
-        &self.0.flow().not_empty
+        &self.mailbox.flow().not_empty
     }
 
     fn looks_ready(&self) -> bool {
-        self.0.is_empty().is_ok_and(|empty| !empty)
+        (self.done)() || self.mailbox.is_empty().is_ok_and(|empty| !empty)
     }
 
     fn attempt(&mut self, _me: Tag, _thorough: bool) -> Result<Option<()>, Error> {
-        Ok((!self.0.is_empty()?).then_some(()))
+        Ok(((self.done)() || !self.mailbox.is_empty()?).then_some(()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -125,14 +125,16 @@ pub struct Works {
 pub struct Handle {
     pub id: TaskId,
     end: Receiver<End>,
+    has_ended: Arc<AtomicBool>,
 }
 
-struct Tell(Sender<End>);
+struct Tell(Sender<End>, Arc<AtomicBool>);
 
 impl Report for Tell {
     fn ended(self: Box<Self>, end: End) {
         // Nobody may wait for it any more.
         let _ = self.0.send(end);
+        self.1.store(true, Ordering::SeqCst);
     }
 }
 
@@ -157,8 +159,9 @@ impl Works {
     pub fn try_submit(&self, limits: Limits, kind: u8, number: u64, more: &[u8]) -> Result<Handle, Refusal> {
         let pieces: [&[u8]; 3] = [&[kind], &number.to_le_bytes(), more];
         let packet = Packet::copy_of(self.pool.segment(), &pieces, kind.into()).expect("memory");
-        let (tell, end) = channel();
-        Ok(Handle { id: self.pool.submit(packet, limits, Box::new(Tell(tell)))?, end })
+        let ((tell, end), has_ended) = (channel(), Arc::new(AtomicBool::new(false)));
+        let id = self.pool.submit(packet, limits, Box::new(Tell(tell, has_ended.clone())))?;
+        Ok(Handle { id, end, has_ended })
     }
 
     /// Hands in a plain task.
@@ -191,6 +194,12 @@ impl Drop for Works {
 }
 
 impl Handle {
+    /// Reads the mail for a moment until this has ended, or others are to.
+    pub fn help(self, works: &Works) -> Self {
+        works.pool.help(&|| self.has_ended.load(Ordering::SeqCst));
+        self
+    }
+
     /// How it ended.
     pub fn end(self) -> End {
         self.end.recv_timeout(PATIENCE).expect("an end in time")

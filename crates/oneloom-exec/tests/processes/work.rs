@@ -1,6 +1,8 @@
 //! Tasks that are done: their answers, their order, and what goes with them.
 
-use oneloom_exec::task::{End, Limits};
+use std::time::Duration;
+
+use oneloom_exec::task::{End, Failure, Limits};
 
 use crate::support::{Handle, PLAIN, Works, eventually, number, tests};
 use crate::worker::task;
@@ -13,6 +15,9 @@ tests!(
     tasks_that_were_submitted_by_many_threads_are_all_done,
     workers_are_launched_for_tasks_and_up_to_the_limit,
     what_a_worker_hands_on_comes_in_order,
+    who_waits_may_read_the_mail_itself,
+    several_who_would_read_the_mail_are_in_nobodys_way,
+    who_reads_the_mail_learns_of_deaths_and_time_limits,
 );
 
 fn every_task_is_answered_by_some_worker() {
@@ -99,4 +104,45 @@ fn what_a_worker_hands_on_comes_in_order() {
     let handles: Vec<_> = (0..100).map(|number| works.ask(task::RECORD, number)).collect();
     assert!(handles.into_iter().map(Handle::answer).eq(0..100));
     assert!((0..100).eq(works.program.records.lock().expect("no panic").iter().copied()));
+}
+
+fn who_waits_may_read_the_mail_itself() {
+    let works = Works::new(2);
+    for number in 0..2000 {
+        let handle = works.ask(task::ECHO, number);
+        assert_eq!(handle.help(&works).answer(), number);
+        // Others are not kept waiting by whoever left.
+        if number % 100 == 0 {
+            assert_eq!(works.ask(task::ECHO, number).answer(), number);
+        }
+    }
+}
+
+fn several_who_would_read_the_mail_are_in_nobodys_way() {
+    let works = Works::new(2);
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let works = &works;
+            scope.spawn(move || {
+                for number in 0..300 {
+                    let handle = works.ask(task::ECHO, thread * 1000 + number);
+                    let handle = if number % 3 == 0 { handle } else { handle.help(works) };
+                    assert_eq!(handle.answer(), thread * 1000 + number);
+                }
+            });
+        }
+    });
+}
+
+fn who_reads_the_mail_learns_of_deaths_and_time_limits() {
+    let works = Works::new(1);
+    for _ in 0..20 {
+        (0..20).for_each(|number| assert_eq!(works.ask(task::ECHO, number).help(&works).answer(), number));
+        assert!(matches!(works.ask(task::EXIT, 1).help(&works).failure(), Failure::Died { .. }));
+        let limits = Limits { timeout: Some(Duration::from_millis(1)), retries: 0 };
+        let late = works.submit(limits, task::SLEEP, 100_000, &[]).help(&works);
+        assert!(matches!(late.failure(), Failure::TimedOut { .. }));
+    }
+    works.pool.shut_down(false);
+    works.join();
 }
