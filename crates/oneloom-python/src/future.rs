@@ -10,10 +10,12 @@
 //! - `reading`: what became of it, and the unpacking of what has arrived as bytes.
 //! - `observed`: the standard library's face.
 //! - `class`: `_native.Future`.
+//! - `ends`: waiting for many.
 
 mod class;
 mod content;
 mod ending;
+mod ends;
 mod observed;
 mod reading;
 
@@ -29,6 +31,7 @@ use pyo3::prelude::*;
 
 pub use self::class::Future;
 use self::content::{Content, State};
+pub use self::ends::Ends;
 use crate::errors::FUTURE;
 
 /// What a future comes to.

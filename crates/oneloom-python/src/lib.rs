@@ -59,6 +59,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<standard::Hook>()?;
     module.add_class::<completion::Completion>()?;
     module.add_class::<future::Future>()?;
+    module.add_class::<future::Ends>()?;
     module.add_class::<statistics::Statistics>()?;
     module.add_class::<statistics::QueueStatistics>()?;
     module.add_class::<waiting::Waiting>()?;

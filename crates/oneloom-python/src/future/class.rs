@@ -2,7 +2,7 @@
 
 use oneloom_sync::raw::RawOnce;
 use oneloom_sync::raw::once::DoneCall;
-use pyo3::exceptions::{PyStopIteration, PyValueError};
+use pyo3::exceptions::{PyStopIteration, PyTimeoutError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -45,7 +45,10 @@ impl Future {
 
     fn ended(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<End> {
         let inner = slf.get().inner();
-        inner.wait(slf, timeout)?;
+        if !inner.wait(slf.py(), timeout)? {
+            let text = format!("{} has not ended within {} s", slf.repr()?, timeout.unwrap_or_default());
+            return Err(PyTimeoutError::new_err(text));
+        }
         inner.end(slf.py())
     }
 
@@ -160,6 +163,17 @@ impl Future {
     /// RuntimeError if it runs already, or has ended.
     fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         slf.get().inner().start(slf.py(), slf)
+    }
+
+    /// Waits for the end, for at most `timeout` seconds; whether there is one.
+    #[pyo3(signature = (timeout=None))]
+    fn _wait(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<bool> {
+        slf.get().inner().wait(slf.py(), timeout)
+    }
+
+    /// Whether it has ended with an exception, as far as that is known without unpacking it.
+    fn _failed(&self) -> bool {
+        self.inner().has_failed()
     }
 
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

@@ -90,6 +90,8 @@ pub struct Content {
     /// The traceback that it came with, known from the first raise on.
     pub traceback: Option<Py<PyAny>>,
     pub packing: Packing,
+    /// What is packed is an error, as far as that is known.
+    pub will_fail: bool,
     pub callbacks: Vec<Py<PyAny>>,
     pub observed: Option<Box<Observed>>,
     /// The future itself, while there is somebody to be told of it and a pool that knows only the promise.
@@ -110,6 +112,7 @@ impl Content {
             error: None,
             traceback: None,
             packing: Packing::Open,
+            will_fail: false,
             callbacks: Vec::new(),
             observed: None,
             own: None,
@@ -131,7 +134,10 @@ impl Content {
         match outcome {
             Outcome::Value(value) => self.value = Some(value),
             Outcome::Error(error) => self.error = Some(error),
-            Outcome::Packed(packed) => self.packing = Packing::Packed(packed),
+            Outcome::Packed(packed) => {
+                self.will_fail = packed.has_failed();
+                self.packing = Packing::Packed(packed);
+            }
             Outcome::Cancelled => self.state = State::Notified,
         }
         self.let_go()

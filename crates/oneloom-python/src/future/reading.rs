@@ -6,12 +6,11 @@ use oneloom_sync::raw::once::DoneCall;
 use oneloom_sync::raw::{Name, RawOnce};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::fork;
-use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError, PyTimeoutError};
+use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::class::Future;
-use super::content::Packing;
+use super::content::{Packing, State};
 use super::{Inner, Outcome, Unpack};
 use crate::arguments::{Timeout, lenient_deadline};
 use crate::environment::{notifying, wait};
@@ -49,22 +48,23 @@ fn unpack(python: Python<'_>, packed: &mut dyn Unpack) -> PyResult<Outcome> {
 }
 
 impl Inner {
-    /// Waits for the end, for at most `timeout` seconds.
+    /// Waits for the end, for at most `timeout` seconds; whether there is one.
     ///
     /// # Errors
-    /// `TimeoutError`; `RuntimeError` where nobody can bring an end; what was raised meanwhile.
-    pub(super) fn wait(&self, future: &Bound<'_, Future>, timeout: Timeout) -> PyResult<()> {
+    /// `RuntimeError` where nobody can bring an end; what was raised meanwhile.
+    pub(super) fn wait(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool> {
         if self.once.is_done() {
-            return Ok(());
+            return Ok(true);
         }
-        let python = future.py();
         self.require_pool()?;
         let mut call = DoneCall::default();
-        if wait(python, &self.once, &mut call, || Ok(lenient_deadline(timeout)))?.is_some() {
-            return Ok(());
-        }
-        let text = format!("{} has not ended within {} s", future.repr()?, timeout.unwrap_or_default());
-        Err(PyTimeoutError::new_err(text))
+        Ok(wait(python, &self.once, &mut call, || Ok(lenient_deadline(timeout)))?.is_some())
+    }
+
+    /// Whether it has ended with an error, as far as that is known.
+    pub(super) fn has_failed(&self) -> bool {
+        let content = self.enter();
+        content.state == State::Finished && (content.will_fail || content.error.is_some())
     }
 
     /// # Errors
