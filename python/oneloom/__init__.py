@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from oneloom._pool.base import InitializerError, Pool
     from oneloom._pool.threads import ThreadPool
     from oneloom._process import Process
+    from oneloom._wait import as_completed, gather, wait, wait_async
 
 __all__ = [
     "Barrier",
@@ -76,11 +77,15 @@ __all__ = [
     "Thread",
     "ThreadPool",
     "WorkerDied",
+    "as_completed",
     "cancelled",
     "deadlock",
     "dump",
     "dump_on_signal",
+    "gather",
     "run",
+    "wait",
+    "wait_async",
 ]
 
 
@@ -91,6 +96,10 @@ _LAZY = {
     "Pool": "oneloom._pool.base",
     "Process": "oneloom._process",
     "ThreadPool": "oneloom._pool.threads",
+    "as_completed": "oneloom._wait",
+    "gather": "oneloom._wait",
+    "wait": "oneloom._wait",
+    "wait_async": "oneloom._wait",
 }
 
 

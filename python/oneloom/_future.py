@@ -5,14 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 from concurrent.futures import _base
 
-from oneloom import _native
+from oneloom import _native_future
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oneloom._outcome import _T
 
 
-class Future(_native.Future["_T"], concurrent.futures.Future["_T"]):
+class Future(_native_future.Future["_T"], concurrent.futures.Future["_T"]):
     """What a call will come to: a value or an exception, which threads and coroutines wait for.
 
     It is a `concurrent.futures.Future`: the standard `wait`, `as_completed` and `asyncio.wrap_future` take it. `result()`

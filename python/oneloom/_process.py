@@ -163,6 +163,10 @@ class Process(multiprocessing.Process, Generic["_T"]):
             raise TimeoutError(f"{self.__described()} has not ended within {timeout} s")
         return self.__ended_with()
 
+    def _open_end(self) -> int:
+        """A descriptor of the caller's own that is readable once it has ended. ProcessLookupError if it is gone."""
+        return self.__started()._open_end()
+
     def __await__(self) -> Generator[Any, Any, _T]:
         return self.__await_result().__await__()
 

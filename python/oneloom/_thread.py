@@ -132,6 +132,10 @@ class Thread(threading.Thread, Generic["_T"]):
             raise TimeoutError(f"thread {self.name!r} has not ended within {timeout} s")
         return self.__ended_with()
 
+    def _end(self) -> Completion | None:
+        """What to wait on for its end; None if it has ended. RuntimeError as for `join`."""
+        return self.__started().completion if self.__may_have_to_wait() else None
+
     def __await__(self) -> Generator[Any, Any, _T]:
         return self.__await_result().__await__()
 

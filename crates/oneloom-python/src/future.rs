@@ -9,7 +9,7 @@
 //! - `ending`: how a future comes to its end, and who is told.
 //! - `reading`: what became of it, and the unpacking of what has arrived as bytes.
 //! - `observed`: the standard library's face.
-//! - `class`: `_native.Future`.
+//! - `class`: the class `Future`.
 //! - `ends`: waiting for many.
 
 mod class;
@@ -31,7 +31,6 @@ use pyo3::prelude::*;
 
 pub use self::class::Future;
 use self::content::{Content, State};
-pub use self::ends::Ends;
 use crate::errors::FUTURE;
 
 /// What a future comes to.
@@ -185,4 +184,13 @@ impl Promise {
     pub fn is_cancelled(&self) -> bool {
         self.0.state().is_cancelled()
     }
+}
+
+/// Makes the module `oneloom._native_future`, whose stub is a page of its own.
+pub fn register(python: Python<'_>) -> PyResult<()> {
+    const NAME: &str = "oneloom._native_future";
+    let module = PyModule::new(python, NAME)?;
+    module.add_class::<Future>()?;
+    module.add_class::<ends::Ends>()?;
+    python.import("sys")?.getattr("modules")?.set_item(NAME, module)
 }

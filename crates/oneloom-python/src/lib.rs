@@ -58,8 +58,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<simple_queue::SimpleQueue>()?;
     module.add_class::<standard::Hook>()?;
     module.add_class::<completion::Completion>()?;
-    module.add_class::<future::Future>()?;
-    module.add_class::<future::Ends>()?;
     module.add_class::<statistics::Statistics>()?;
     module.add_class::<statistics::QueueStatistics>()?;
     module.add_class::<waiting::Waiting>()?;
@@ -70,6 +68,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DropInCondition", python.get_type::<condition::DropInCondition>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     shared::register(module)?;
+    future::register(python)?;
     pool::register(python)?;
     errors::register(module)?;
     report::register(module)?;

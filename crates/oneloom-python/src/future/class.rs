@@ -1,4 +1,4 @@
-//! `_native.Future`: what Python sees of a promise. `oneloom.Future` inherits from it and from the standard library's.
+//! The native `Future`: what Python sees of a promise. `oneloom.Future` inherits from it and from the standard library's.
 
 use oneloom_sync::raw::RawOnce;
 use oneloom_sync::raw::once::DoneCall;
@@ -21,7 +21,7 @@ use crate::port;
 use crate::waiting::{Held, Holds, Waiting};
 
 /// What a call will come to; see `oneloom.Future`.
-#[pyclass(frozen, subclass, module = "oneloom._native")]
+#[pyclass(frozen, subclass, module = "oneloom._native_future")]
 pub struct Future {
     promise: Promise,
 }
@@ -310,7 +310,7 @@ impl Future {
 }
 
 /// Awaits a future that has ended.
-#[pyclass(frozen, module = "oneloom._native")]
+#[pyclass(frozen, module = "oneloom._native_future")]
 struct Ready {
     future: Py<Future>,
 }

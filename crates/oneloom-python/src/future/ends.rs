@@ -105,7 +105,7 @@ unsafe impl Handle for Thing {
 type Watch = Pin<Box<CallFuture<Thing, DoneCall>>>;
 
 /// The ends of many things, by index, as they come. One waits for them.
-#[pyclass(frozen, module = "oneloom._native")]
+#[pyclass(frozen, module = "oneloom._native_future")]
 pub struct Ends {
     group: Arc<Group>,
     /// By index. Locked while attached only, and not while Python code runs.
