@@ -119,7 +119,7 @@ $(VENV)/.build-tools: $(VENV)/.interpreter requirements-dev.txt
 	@touch $@
 
 $(VENV)/.test-tools: $(VENV)/.build-tools
-	$(PIP) pytest pytest-timeout pytest-xdist mypy uvloop janus culsans numpy tqdm
+	$(PIP) pytest pytest-timeout pytest-xdist mypy uvloop janus culsans numpy tqdm cloudpickle
 	@touch $@
 
 $(VENV)/.docs-tools: $(VENV)/.test-tools

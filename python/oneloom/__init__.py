@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from oneloom._future import Future
     from oneloom._pool.base import InitializerError, Pool
+    from oneloom._pool.processes import ProcessPool
     from oneloom._pool.threads import ThreadPool
     from oneloom._process import Process
     from oneloom._wait import as_completed, gather, wait, wait_async
@@ -70,6 +71,7 @@ __all__ = [
     "Pool",
     "PriorityQueue",
     "Process",
+    "ProcessPool",
     "Queue",
     "RLock",
     "Semaphore",
@@ -95,6 +97,7 @@ _LAZY = {
     "InitializerError": "oneloom._pool.base",
     "Pool": "oneloom._pool.base",
     "Process": "oneloom._process",
+    "ProcessPool": "oneloom._pool.processes",
     "ThreadPool": "oneloom._pool.threads",
     "as_completed": "oneloom._wait",
     "gather": "oneloom._wait",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
     # An exception's bytes, or None and what to say instead; and its traceback.
-    Failure = tuple[bytes | None, str, str]
+    _Failure = tuple[bytes | None, str, str]
 
 _VALUE, _ERROR = b"V", b"E"
 _DEEPEST = 20
@@ -44,7 +44,7 @@ def dump(outcome: Outcome, file: IO[bytes], whose: str) -> None:
             return
         except Exception as error:
             said = f"the result of {whose} can't be pickled: {blame(outcome.value, 'result')}: {_in_words(error)}"
-            failure: Failure = None, said, ""
+            failure: _Failure = None, said, ""
             file.seek(begun)
             file.truncate()
     else:
@@ -72,7 +72,7 @@ def not_unpickled(whose: str, error: Exception) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(f"what {whose} ended with can't be unpickled here: {_in_words(error)}")
 
 
-def error_of(failure: Failure) -> BaseException:
+def error_of(failure: _Failure) -> BaseException:
     """The exception that `failed_with` has told, with its traceback as its cause."""
     pickled, message, text = failure
     error: BaseException = pickle.PicklingError(message) if pickled is None else pickle.loads(pickled)
@@ -89,7 +89,7 @@ def _pickle(thing: Any, file: IO[bytes]) -> None:
     ForkingPickler(file, pickle.HIGHEST_PROTOCOL).dump(thing)
 
 
-def failed_with(error: BaseException, whose: str, dumps: Callable[[Any], bytes] = _dumps) -> Failure:
+def failed_with(error: BaseException, whose: str, dumps: Callable[[Any], bytes] = _dumps) -> _Failure:
     """An exception in a form that can be pickled and read elsewhere, whatever it is."""
     text = "".join(traceback.format_exception(error))
     said = f"{whose} raised {''.join(traceback.format_exception_only(error)).rstrip()}"

@@ -1,5 +1,7 @@
 """The kinds of pool that the contract's tests run on, and the fixture that gives them one by one."""
 
+from functools import partial
+
 import pytest
 
 import oneloom
@@ -7,6 +9,7 @@ import oneloom
 # How a pool of each kind is made.
 KINDS = {
     "threads": oneloom.ThreadPool,
+    "processes": partial(oneloom.ProcessPool, start_method="fork"),
 }
 
 

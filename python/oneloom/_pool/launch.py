@@ -135,16 +135,6 @@ class Worker(multiprocessing.Process):
         how = in_words(exitcode, started.out_of_memory, stack_is_known=bool(crash))
         return WorkerDied(f"{who} {how} while it ran {doing}" + (f"\n\n{crash}" if crash else ""), exitcode)
 
-    def never_ready(self) -> str:
-        """Why the pool has no workers, if several ended as this one did."""
-        started = self.ended()
-        assert started.returncode is not None
-        cure = "" if self._method == "fork" else f" {MAIN_GUARD}"
-        crash = self._crash.read()
-        return f"it {in_words(started.returncode, started.out_of_memory)} before it was ready; {SAID_WHY}{cure}" + (
-            f"\n\n{crash}" if crash else ""
-        )
-
 
 class _Passport:
     """Brings a child that is being started into the family of shared objects; one that is forked is in it."""

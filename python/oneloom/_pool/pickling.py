@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
+from importlib import import_module
 from linecache import getline
 from multiprocessing.reduction import ForkingPickler
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -140,7 +141,9 @@ def _by_value() -> Any:
 
 
 def _make_by_value(cloudpickle: Any) -> Any:
-    class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class _ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table: Any
+
         def __init__(self, file: Any, buffers: Any) -> None:
             super().__init__(file, _PROTOCOL, buffers)
             reducers = {memoryview: reduce_view, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]
@@ -151,7 +154,7 @@ def _make_by_value(cloudpickle: Any) -> Any:
                 return NotImplemented  # By its name, as multiprocessing does it.
             return super().reducer_override(thing)
 
-    return ByValuePickler
+    return _ByValuePickler
 
 
 def _is_found(thing: Any) -> bool:
@@ -165,9 +168,7 @@ def _cloudpickle() -> Any:
     """The module, or None where it is not installed."""
     if not _found:
         try:
-            import cloudpickle
+            _found.append(import_module("cloudpickle"))
         except ImportError:
             _found.append(None)
-        else:
-            _found.append(cloudpickle)
     return _found[0]

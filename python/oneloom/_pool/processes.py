@@ -73,6 +73,7 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
         require_main_guard(method, f"the pool {self.name!r}")
         plan = Plan(self.name, method, initializer, tuple(initargs), memory_limit)
         keeper = self._begin(self.workers, max_tasks_per_worker, timeout, retries)
+        self._is_shut_down = False
         self._life = _Life(keeper, plan, self._family())
 
     def _submit(self, settings: Settings, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
@@ -81,9 +82,10 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
         return self._submit_with(settings.timeout, settings.retries, function, args, kwargs)
 
     def _shutdown(self, wait: bool, cancel_futures: bool) -> None:
+        self._is_shut_down = True
         self._shut_down(cancel_futures)
         if wait:
-            self._wait_over()
+            self._wait_over(None)
             self._life.join()
 
     async def _ended(self) -> None:
@@ -92,11 +94,14 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
 
     def terminate(self) -> None:
         """Kill the workers; whatever had not ended is cancelled. Waits for nothing; may be called from a callback."""
+        self._is_shut_down = True
         self._terminate()
 
     def __repr__(self) -> str:
         pending, running, workers = self._counts()
-        return f"<oneloom.ProcessPool {self.name!r}: workers={workers}/{self.workers}, running={running}, pending={pending}>"
+        end = ", shut down" if self._is_shut_down else ""
+        counts = f"workers={workers}/{self.workers}, running={running}, pending={pending}"
+        return f"<oneloom.ProcessPool {self.name!r}: {counts}{end}>"
 
 
 ProcessPool.__module__ = "oneloom"
@@ -137,6 +142,7 @@ class _Life:
         except BaseException as error:
             seat.failed(f"a worker of {self._plan.name!r} can't be started: {type(error).__name__}: {error}")
         else:
+            assert worker.pid is not None
             seat.launched(worker.pid, worker)
 
     def _call(self) -> None:

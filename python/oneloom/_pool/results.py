@@ -6,6 +6,7 @@ import pickle
 
 from oneloom import _remote
 from oneloom._pool.base import InitializerError
+from oneloom._process import MAIN_GUARD, SAID_WHY
 from oneloom._worker_died import WorkerDied
 
 TYPE_CHECKING = False
@@ -37,12 +38,12 @@ def timed_out(pid: int, name: str) -> TimeoutError:
     return TimeoutError(f"{name} took longer than its timeout; its worker (pid {pid}) was killed")
 
 
-def refused(words: str, by_launch: bool, told: bytes | None) -> Exception:
-    """Why a pool takes no tasks, or has none that runs them."""
+def refused(words: str, by_launch: bool, begun: bool, told: bytes | None) -> Exception:
+    """Why a pool takes no tasks, or has no worker: `told` by an initializer, or `by_launch`, perhaps of one that had `begun`."""
     if told is not None:
         error = InitializerError("the pool's initializer raised, so no worker can run a task")
         error.__cause__ = raised(told)
         return error
     if by_launch:
-        return WorkerDied(words)
+        return WorkerDied(f"{words}; {SAID_WHY} {MAIN_GUARD}" if begun else words)
     return RuntimeError(words)

@@ -108,7 +108,7 @@ def _send_records(worker: Any, levels: dict[str, int]) -> None:
     """Let the owner's loggers handle what is logged here, at the levels that they have."""
     import logging
 
-    class Sender(logging.Handler):
+    class _Sender(logging.Handler):
         pid = os.getpid()
 
         def emit(self, record: LogRecord) -> None:
@@ -118,7 +118,7 @@ def _send_records(worker: Any, levels: dict[str, int]) -> None:
                 except Exception:
                     self.handleError(record)
 
-    sender = Sender()
+    sender = _Sender()
     for name, level in levels.items():
         logging.getLogger(name or None).setLevel(level)
     # What the main module or a fork has set up here would handle everything a second time.

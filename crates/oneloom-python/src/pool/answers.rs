@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use oneloom_exec::packet::Packet;
 use oneloom_exec::task::{End, Failure, Refusal, Report};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::packing::{Arrived, Known};
@@ -38,7 +38,7 @@ impl Report for Task {
             }
             End::Lost(Failure::Died { pid, .. }) => Ended::Died(self.surroundings.worker(pid), pid),
             End::Lost(Failure::TimedOut { pid }) => Ended::TimedOut(pid),
-            End::Lost(Failure::Refused(refusal)) => Ended::Refused(refusal),
+            End::Lost(Failure::Refused(refusal)) => Ended::Refused(refusal, self.surroundings.clone()),
             End::Lost(Failure::Memory(failure)) => Ended::NotSent(failure),
         };
         let answer = Answer { end: Some(end), arrived: None, known: self.known };
@@ -51,7 +51,7 @@ enum Ended {
     Failed(Packet),
     Died(Option<Arc<WorkerObject>>, u32),
     TimedOut(u32),
-    Refused(Refusal),
+    Refused(Refusal, Arc<Surroundings>),
     NotSent(oneloom_shm::error::Error),
 }
 
@@ -110,7 +110,9 @@ impl Unpack for Answer {
                 from_results(python, 2)?.call1((worker, pid, name))?.unbind()
             }
             Some(Ended::TimedOut(pid)) => from_results(python, 3)?.call1((pid, name))?.unbind(),
-            Some(Ended::Refused(refusal)) => refused(python, &refusal).into_value(python).into_any(),
+            Some(Ended::Refused(refusal, surroundings)) => {
+                refused(python, &refusal, &surroundings).into_value(python).into_any()
+            }
             Some(Ended::NotSent(failure)) => crate::shared::error(failure).into_value(python).into_any(),
         };
         Ok(Outcome::Error(error))
@@ -126,14 +128,15 @@ impl Unpack for Answer {
 }
 
 /// Why a pool takes no tasks.
-pub fn refused(python: Python<'_>, refusal: &Refusal) -> PyErr {
+pub fn refused(python: Python<'_>, refusal: &Refusal, surroundings: &Surroundings) -> PyErr {
     static REFUSED: OnceLock<Py<PyAny>> = OnceLock::new();
     let told = match refusal {
+        Refusal::ShutDown => return PyRuntimeError::new_err("cannot schedule new futures after shutdown"),
         Refusal::Worker(packet) => packet.bytes().ok(),
         _ => None,
     };
-    let launch = matches!(refusal, Refusal::Launch(_));
+    let (launch, begun) = (matches!(refusal, Refusal::Launch(_)), !surroundings.is_unstartable());
     let made = imported(python, &REFUSED, "oneloom._pool.results", &["refused"])
-        .and_then(|refused| refused.call1((refusal.to_string(), launch, told)));
+        .and_then(|refused| refused.call1((refusal.to_string(), launch, begun, told)));
     made.map_or_else(|error| error, PyErr::from_value)
 }

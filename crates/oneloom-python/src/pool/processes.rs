@@ -94,7 +94,7 @@ impl ProcessPool {
         let limits = limits.unwrap_or(content.limits);
         match python.detach(|| content.engine.submit(packet, limits, task)) {
             Ok(task) => canceller.task.store(task.0, Ordering::Release),
-            Err(refusal) => return Err(refused(python, &refusal)),
+            Err(refusal) => return Err(refused(python, &refusal, &content.surroundings)),
         }
         Ok(future)
     }
@@ -121,7 +121,7 @@ fn limits(timeout: Timeout, retries: u32) -> Limits {
 #[pymethods]
 impl ProcessPool {
     #[new]
-    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    #[pyo3(signature = (*_arguments, **_keywords))]
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
         Self { content: OnceLock::new() }
     }

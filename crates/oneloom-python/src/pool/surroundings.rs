@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use oneloom_exec::launch::{Exit, Launcher, Status};
 use oneloom_exec::packet::Packet;
 use oneloom_exec::pool::Pool;
-use oneloom_exec::seat::Seat as RawSeat;
+use oneloom_exec::seat::{self, Seat as RawSeat};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -22,6 +22,23 @@ const REMEMBERED: usize = 8;
 
 /// A worker as Python knows it.
 pub struct WorkerObject(pub Py<PyAny>);
+
+/// How a process ended, if it is a child of this one: it stays for multiprocessing to reap.
+fn look_at_end(pid: u32) -> Status {
+    // SAFETY: plain data that the call fills in.
+    let (looked, info) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        (libc::waitid(libc::P_PID, pid, &raw mut info, how), info)
+    };
+    // SAFETY: the call has filled in what belongs to the end of a child, or left zeros.
+    let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
+    match info.si_code {
+        _ if looked != 0 || child == 0 => Status::Unknown,
+        libc::CLD_EXITED => Status::Code(status),
+        _ => Status::Signal(status),
+    }
+}
 
 /// What the keeper is to do.
 enum Chore {
@@ -53,6 +70,8 @@ pub struct Surroundings {
     to_call: Mutex<Receiver<Calling>>,
     /// Whether the caller was asked for.
     calling: AtomicBool,
+    /// Whether the last worker could not even be started.
+    unstartable: AtomicBool,
     workers: Mutex<Workers>,
 }
 
@@ -71,6 +90,7 @@ impl Surroundings {
             calls,
             to_call: Mutex::new(to_call),
             calling: AtomicBool::new(false),
+            unstartable: AtomicBool::new(false),
             workers: Mutex::default(),
         }
     }
@@ -80,6 +100,11 @@ impl Surroundings {
         let workers = locked(&self.workers);
         let ended = workers.ended.iter().rev().find(|(other, _)| *other == pid).map(|(_, worker)| worker);
         ended.or_else(|| workers.living.get(&pid)).cloned()
+    }
+
+    /// Whether the last worker could not even be started.
+    pub fn is_unstartable(&self) -> bool {
+        self.unstartable.load(Ordering::Acquire)
     }
 
     fn call(&self, calling: Calling) {
@@ -104,9 +129,10 @@ impl Launcher for Surroundings {
             (workers.ended.len() > REMEMBERED).then(|| workers.ended.pop_front())
         };
         drop(forgotten);
+        // All that there is to say of it comes from the worker's own object, when somebody asks.
+        let exit = Exit { status: look_at_end(pid), text: None };
         let _ = self.chores.send(Chore::Reap(pid));
-        // How is for the worker's own object to say, when somebody asks.
-        Exit { status: Status::Unknown, text: None }
+        exit
     }
 
     fn record(&self, _pid: u32, record: Packet) {
@@ -151,9 +177,10 @@ impl PoolKeeper {
             let chore = python.detach(|| locked(&self.surroundings.to_keep).recv());
             match chore {
                 Ok(Chore::Launch(seat)) => {
-                    let seat = Mutex::new(Some(seat));
                     let surroundings = self.surroundings.clone();
-                    return Ok(Bound::new(python, PoolSeat { seat, surroundings })?.into_any().unbind());
+                    let (number, bytes) = (seat.worker(), seat.to_bytes());
+                    let seat = PoolSeat { number, bytes, seat: Mutex::new(Some(seat)), surroundings };
+                    return Ok(Bound::new(python, seat)?.into_any().unbind());
                 }
                 Ok(Chore::Reap(pid)) => {
                     if let Some(worker) = self.surroundings.worker(pid) {
@@ -188,6 +215,9 @@ impl PoolKeeper {
 /// A place for a worker that is to be started.
 #[pyclass(frozen, module = "oneloom._native_pool")]
 pub struct PoolSeat {
+    number: u32,
+    bytes: [u8; seat::LENGTH],
+    /// None once it has said how it went.
     seat: Mutex<Option<RawSeat>>,
     surroundings: Arc<Surroundings>,
 }
@@ -201,19 +231,20 @@ impl PoolSeat {
 #[pymethods]
 impl PoolSeat {
     /// What the worker gets.
-    fn to_bytes<'py>(&self, python: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        locked(&self.seat).as_ref().map(|seat| PyBytes::new(python, &seat.to_bytes()))
+    fn to_bytes<'py>(&self, python: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(python, &self.bytes)
     }
 
     /// Its number in the pool.
-    fn number(&self) -> Option<u32> {
-        locked(&self.seat).as_ref().map(RawSeat::worker)
+    fn number(&self) -> u32 {
+        self.number
     }
 
     /// Says that this process was started for it.
     fn launched(&self, python: Python<'_>, pid: u32, worker: Py<PyAny>) {
         let before = locked(&self.surroundings.workers).living.insert(pid, Arc::new(WorkerObject(worker)));
         drop(before);
+        self.surroundings.unstartable.store(false, Ordering::Release);
         if let Some(seat) = self.take() {
             python.detach(|| seat.launched(pid));
         }
@@ -221,6 +252,7 @@ impl PoolSeat {
 
     /// Says why none could be started.
     fn failed(&self, python: Python<'_>, why: String) {
+        self.surroundings.unstartable.store(true, Ordering::Release);
         if let Some(seat) = self.take() {
             python.detach(|| seat.failed(why));
         }

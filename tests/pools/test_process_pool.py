@@ -1,0 +1,319 @@
+"""`oneloom.ProcessPool`: what goes in and comes out, deaths, limits, and what its workers are."""
+
+import gc
+import logging
+import multiprocessing
+import os
+import pickle
+import re
+import signal
+import sys
+import textwrap
+import threading
+import time
+
+import process_tasks as tasks
+import pytest
+from process_tasks import METHODS, PATIENCE
+
+import oneloom
+import oneloom.shared
+from conftest import finish, program, wait_until
+
+# CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@pytest.fixture
+def pool():
+    with oneloom.ProcessPool(2, start_method="fork") as pool:
+        yield pool
+
+
+@pytest.fixture
+def gate():
+    """An event on which tasks of a test wait; set at the end in any case."""
+    event = oneloom.shared.Event()
+    yield event
+    event.set()
+
+
+# What comes out of it.
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tasks_give_results_by_every_start_method(method):
+    with oneloom.ProcessPool(2, start_method=method) as pool:
+        futures = [pool.submit(pow, 2, n) for n in range(20)]
+        assert [future.result(PATIENCE) for future in futures] == [2**n for n in range(20)]
+        assert pool.submit(int, "11", base=2).result() == 3
+        assert pool.submit(tasks.nothing).result() is None
+
+
+def test_results_of_every_kind_and_size_come_back(pool):
+    for value in (None, b"", b"x" * 10, b"x" * 5000, b"x" * 200_000, "s" * 70_000, [1, {2: (3.0, True)}], {4, 5}):
+        assert pool.submit(tasks.identity, value).result() == value
+
+
+def test_exception_comes_with_its_traceback_there(pool):
+    with pytest.raises(ValueError, match="^no$") as raised:
+        pool.submit(tasks.fail, "no").result()
+    assert "in fail" in str(raised.value.__cause__)
+    with pytest.raises(SystemExit) as left:
+        pool.submit(tasks.leave_with, 3).result()
+    assert left.value.code == 3
+
+
+def test_exception_that_does_not_travel_is_told_in_words(pool):
+    with pytest.raises(pickle.PicklingError, match="raise_odd raised process_tasks.OddError: 1\nIt can't be unpickled"):
+        pool.submit(tasks.raise_odd).result()
+
+
+def test_what_can_not_be_pickled_fails_its_task_at_once_and_names_the_culprit(pool):
+    retrying = pool.options(retries=3)
+    with pytest.raises(pickle.PicklingError, match=r"a call of identity can't be pickled: call\[1\]\[0\]\['a'\]\[1\] is a _thread.lock"):
+        retrying.submit(tasks.identity, {"a": [0, threading.Lock()]}).result()
+    with pytest.raises(pickle.PicklingError, match=r"the result of unpicklable can't be pickled: result\['lock'\]\[1\] is a"):
+        retrying.submit(tasks.unpicklable).result()
+    with pytest.raises(pickle.UnpicklingError, match="can't be unpickled in a worker: not here"):
+        retrying.submit(tasks.identity, tasks.BadArgument()).result()
+    assert pool.submit(pow, 2, 3).result() == 8
+
+
+def test_connection_travels_as_itself(pool):
+    here, there = multiprocessing.Pipe()
+    pool.submit(tasks.send_over, there, "hello").result()
+    assert here.poll(PATIENCE)
+    assert here.recv() == "hello"
+
+
+def test_arrays_go_and_come_without_a_copy(pool):
+    numpy = pytest.importorskip("numpy")
+    assert pool.submit(tasks.total, numpy.ones(100_000)).result() == (100_000.0, False)
+    result = pool.submit(tasks.array_of, 1_000_000).result()
+    assert result[-1] == 999_999
+    assert not result.flags.writeable
+
+
+def test_shared_objects_are_arguments(pool):
+    queue = oneloom.shared.Queue()
+    pool.submit(queue.put, 3).result()
+    assert queue.get(timeout=PATIENCE) == 3
+
+
+# Deaths.
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ((tasks.leave, 3), r"exited with status 3 while it ran leave"),
+        ((tasks.kill, signal.SIGKILL), r"was killed by SIGKILL.* while it ran kill"),
+        ((tasks.crash,), r"(?s)was killed by SIGSEGV while it ran crash.*Segmentation fault.*in crash"),
+        ((tasks.identity, tasks.BadArgument(4)), r"exited with status 4 while it ran identity"),
+        ((tasks.BadResult, 5), r"exited with status 5 while it ran BadResult"),
+    ],
+    ids=["exit", "kill", "crash", "argument", "result"],
+)
+def test_a_death_fails_its_own_task_alone(task, said):
+    with oneloom.ProcessPool(1, start_method="fork") as pool:
+        before = [pool.submit(pow, 2, n) for n in range(3)]
+        dying = pool.submit(*task)
+        after = [pool.submit(pow, 3, n) for n in range(3)]
+        with pytest.raises(oneloom.WorkerDied, match=said):
+            dying.result(PATIENCE)
+        assert [future.result(PATIENCE) for future in before + after] == [1, 2, 4, 1, 3, 9]
+
+
+def test_death_tells_the_exit_code(pool):
+    with pytest.raises(oneloom.WorkerDied) as died:
+        pool.submit(tasks.leave, 7).result()
+    assert died.value.exitcode == 7
+    with pytest.raises(oneloom.WorkerDied) as died:
+        pool.submit(tasks.kill, signal.SIGTERM).result()
+    assert died.value.exitcode == -signal.SIGTERM
+
+
+def test_exit_code_is_known_of_a_child_of_the_fork_server():
+    with oneloom.ProcessPool(1, start_method="forkserver") as pool:
+        with pytest.raises(oneloom.WorkerDied, match="exited with status 3 while it ran leave"):
+            pool.submit(tasks.leave, 3).result()
+        assert pool.submit(pow, 2, 3).result() == 8
+
+
+def test_task_that_kills_every_worker_is_given_up_after_its_retries(pool):
+    notes = oneloom.shared.Queue()
+    with pytest.raises(oneloom.WorkerDied):
+        pool.options(retries=2).submit(tasks.kill_after_notes, notes).result(PATIENCE)
+    assert notes.qsize() == 3
+
+
+def test_retries_end_with_the_first_success(pool):
+    tries = oneloom.shared.Queue()
+    assert pool.options(retries=5).submit(tasks.fail_first, tries, 2).result(PATIENCE) == 3
+
+
+# Limits.
+
+
+def test_timeout_ends_the_task_and_no_neighbour(pool):
+    slow = pool.options(timeout=0.2).submit(tasks.sleep, 60)
+    neighbours = [pool.submit(tasks.sleep, 0.01) for _ in range(20)]
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError, match="sleep took longer than its timeout"):
+        slow.result(PATIENCE)
+    assert time.monotonic() - begun < PATIENCE / 2
+    assert [future.result(PATIENCE) for future in neighbours] == [0.01] * 20
+
+
+def test_running_task_is_cancelled(pool, gate):
+    notes = oneloom.shared.Queue()
+    future = pool.submit(tasks.note_and_wait, notes, gate)
+    pid = notes.get(timeout=PATIENCE)
+    assert not future.cancel()
+    assert future.cancel(running=True)
+    assert future.cancelled()
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert pool.submit(pow, 2, 3).result(PATIENCE) == 8
+
+
+def test_pending_task_is_cancelled(gate):
+    with oneloom.ProcessPool(1, start_method="fork") as pool:
+        running = pool.submit(tasks.wait_for, gate, 1)
+        pending = [pool.submit(pow, 2, n) for n in range(50)]
+        assert all(future.cancel() for future in pending[25:])
+        gate.set()
+        assert running.result(PATIENCE) == 1
+        assert [future.result(PATIENCE) for future in pending[:25]] == [2**n for n in range(25)]
+
+
+def test_workers_are_replaced_after_so_many_tasks():
+    with oneloom.ProcessPool(1, start_method="fork", max_tasks_per_worker=3) as pool:
+        pids = [future.result(PATIENCE) for future in [pool.submit(tasks.pid_of) for _ in range(9)]]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3]
+
+
+def test_memory_limit_is_the_tasks_own_error():
+    with oneloom.ProcessPool(1, start_method="fork", memory_limit=1 << 30) as pool:
+        with pytest.raises(MemoryError):
+            pool.submit(tasks.allocate, 2 << 30).result(PATIENCE)
+        assert pool.submit(tasks.allocate, 1 << 20).result(PATIENCE) == 1 << 20
+
+
+def test_memory_limit_without_room_for_tasks_is_told():
+    with oneloom.ProcessPool(1, start_method="fork", memory_limit=1) as pool:
+        with pytest.raises(oneloom.InitializerError) as raised:
+            pool.submit(pow, 2, 3).result(PATIENCE)
+        assert "leaves no room for tasks" in str(raised.value.__cause__)
+
+
+# Workers.
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_initializer_runs_first_in_each_worker(method):
+    lock = multiprocessing.get_context(method).Lock()
+    with oneloom.ProcessPool(1, start_method=method, initializer=tasks.remember_pair, initargs=("a", lock)) as pool:
+        assert pool.submit(tasks.recall_first).result(PATIENCE) == "a"
+
+
+def test_initializer_that_raises_fails_pending_and_later_tasks():
+    with oneloom.ProcessPool(2, start_method="fork", initializer=tasks.fail, initargs=("at first",)) as pool:
+        pending = [pool.submit(pow, 2, n) for n in range(3)]
+        for future in pending:
+            with pytest.raises(oneloom.InitializerError) as raised:
+                future.result(PATIENCE)
+            assert (type(raised.value.__cause__), str(raised.value.__cause__)) == (ValueError, "at first")
+        with pytest.raises(oneloom.InitializerError):
+            pool.submit(pow, 2, 3).result(PATIENCE)
+
+
+def test_main_module_without_its_guard_is_told(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import oneloom
+
+            pool = oneloom.ProcessPool(1, start_method="spawn")
+            try:
+                pool.submit(pow, 2, 3).result(20)
+            except oneloom.WorkerDied as error:
+                print("told:", error)
+            """
+        )
+    )
+    with program("", command=[sys.executable, str(script)]) as child:
+        ran = finish(child).check()
+    assert re.match(r"told: 3 workers in a row ended.*exited with status 1;.*under `if __name__ == \"__main__\":`", ran.out)
+
+
+def test_workers_may_have_children(pool):
+    assert pool.submit(tasks.have_child).result(PATIENCE) == 0
+
+
+def test_child_of_a_task_does_not_answer_for_it(pool):
+    assert pool.submit(tasks.fork_and_return).result(PATIENCE) in [pid for _, pid in pool._workers()]
+    assert pool.submit(pow, 2, 3).result(PATIENCE) == 8
+
+
+def test_records_reach_the_owners_loggers(pool, caplog):
+    with caplog.at_level(logging.INFO, "oneloom.test"):
+        with oneloom.ProcessPool(1, start_method="spawn") as pool:
+            pool.submit(tasks.log, "oneloom.test.a", logging.INFO, "hello %s").result(PATIENCE)
+            pool.submit(tasks.log, "oneloom.test.a", logging.DEBUG, "too low").result(PATIENCE)
+            pool.submit(tasks.log_failure, "oneloom.test.b").result(PATIENCE)
+    told = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+    assert told == [("oneloom.test.a", "INFO", "hello %s"), ("oneloom.test.b", "ERROR", "it failed")]
+    assert "KeyError: 'lost'" in caplog.records[-1].exc_text
+    assert caplog.records[0].process != os.getpid()
+
+
+# Ends.
+
+
+def test_shutdown_finishes_what_was_submitted_and_refuses_more():
+    pool = oneloom.ProcessPool(2, start_method="fork")
+    futures = [pool.submit(tasks.sleep, 0.01) for _ in range(10)]
+    pool.shutdown()
+    assert all(future.done() for future in futures)
+    with pytest.raises(RuntimeError, match="shut"):
+        pool.submit(pow, 2, 3)
+
+
+def test_terminate_may_be_called_from_a_callback(gate):
+    pool = oneloom.ProcessPool(1, start_method="fork")
+    pool.submit(tasks.nothing).add_done_callback(lambda _: pool.terminate())
+    rest = [pool.submit(tasks.wait_for, gate), pool.submit(pow, 2, 3)]
+    pool.shutdown()
+    assert all(future.cancelled() for future in rest)
+
+
+def test_dropped_pools_leave_nothing_behind():
+    def once():
+        pool = oneloom.ProcessPool(1, start_method="fork")
+        pids.append(pool.submit(tasks.pid_of).result(PATIENCE))
+
+    pids = []
+    once()
+    gc.collect()
+    wait_until(lambda: not any("ProcessPool" in thread.name for thread in threading.enumerate()))
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        once()
+        gc.collect()
+    wait_until(lambda: not any("ProcessPool" in thread.name for thread in threading.enumerate()))
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    for pid in pids:
+        assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_repr_tells_what_it_does(gate):
+    with oneloom.ProcessPool(1, name="press", start_method="fork") as pool:
+        notes = oneloom.shared.Queue()
+        pool.submit(tasks.note_and_wait, notes, gate)
+        notes.get(timeout=PATIENCE)
+        pool.submit(pow, 2, 3)
+        assert re.match(r"<oneloom.ProcessPool 'press': workers=1/1, running=1, pending=1>", repr(pool))
+        gate.set()
