@@ -20,7 +20,6 @@ mod errors;
 mod event;
 mod flavour;
 mod fork;
-#[allow(dead_code, reason = "what pools of processes use of it comes with them")]
 mod future;
 mod initialised;
 mod lock;
