@@ -38,6 +38,7 @@
 //! | [`OneShot<T>`] | a value that is set once and waited for |
 //! | [`shared`] | locks, flags and queues for several processes at once, surviving the death of any of them |
 //! | [`pool::ThreadPool`] | threads that run closures, and futures of what comes of them |
+//! | [`pool::ProcessPool`] | processes that run functions of this program; one crash costs one task |
 //! | [`process::Process`] | a function of this program in a process of its own |
 //!
 //! Of those for one process, all but the queues and the barrier are made by `const fn`s, so they stand in a `static`; a

@@ -1,7 +1,7 @@
 //! Pools: workers that run what is submitted to them, and futures of what comes of it.
 //!
-//! A [`ThreadPool`] runs closures on threads of this process. What it gives is a [`Future`]: to wait for on a thread, or
-//! to await on any executor.
+//! A [`ThreadPool`] runs closures on threads of this process, a [`ProcessPool`] functions of this program in processes of
+//! their own. What they give is a [`Future`]: to wait for on a thread, or to await on any executor.
 //!
 //! ```
 //! use oneloom::pool::ThreadPool;
@@ -16,7 +16,12 @@
 //! ```
 
 mod future;
+mod processes;
 mod threads;
+pub(crate) mod worker;
 
 pub use future::{Future, TaskError};
+pub use oneloom_exec::pool::Settings;
+pub use oneloom_exec::task::Limits;
+pub use processes::ProcessPool;
 pub use threads::ThreadPool;

@@ -29,8 +29,8 @@
 //! when its parent ends. It leaves no zombie: a thread of oneloom's own waits for each.
 
 mod error;
-mod functions;
-mod letter;
+pub(crate) mod functions;
+pub(crate) mod letter;
 
 use std::fmt;
 use std::io;

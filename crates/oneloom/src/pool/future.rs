@@ -3,10 +3,13 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use oneloom_exec::pool::Pool;
+use oneloom_exec::task::TaskId;
 use oneloom_sync::environment::{Plain, refuse};
 use oneloom_sync::raw::once::DoneCall;
 use oneloom_sync::raw::{Name, RawOnce};
@@ -21,34 +24,56 @@ use oneloom_wait::wait::{Stop, Waiting, block};
 pub enum TaskError {
     /// It panicked; this is what it said.
     Panicked(String),
-    /// It was cancelled before it ran.
+    /// It was cancelled.
     Cancelled,
     /// The pool takes no more tasks.
     PoolEnded,
+    /// The process that ran it ended: by itself, by a signal, or killed by somebody.
+    Died {
+        /// Which one it was.
+        pid: u32,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// It took longer than it may, and its process was killed.
+    TimedOut,
+    /// It could not be handed to a process, or what came back can't be read: for this reason.
+    NotRun(String),
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Panicked(message) => write!(formatter, "the task panicked: {message}"),
-            Self::Cancelled => formatter.write_str("the task was cancelled before it ran"),
+            Self::Cancelled => formatter.write_str("the task was cancelled"),
             Self::PoolEnded => formatter.write_str("the pool was shut down, and takes no more tasks"),
+            Self::Died { pid, status } => write!(formatter, "process {pid}, which ran the task, {status}"),
+            Self::TimedOut => {
+                formatter.write_str("the task took longer than it may, and its process was killed")
+            }
+            Self::NotRun(why) => write!(formatter, "the task was not run: {why}"),
         }
     }
 }
 
 impl Error for TaskError {}
 
+/// What only its reader makes an outcome of.
+pub(super) type Brought<T> = Box<dyn FnOnce() -> Result<T, TaskError> + Send>;
+
 enum State<T> {
     Pending,
     Running,
     Value(Result<T, TaskError>),
+    Brought(Brought<T>),
     Taken,
 }
 
 struct Inner<T> {
     once: Arc<RawOnce>,
     state: Mutex<State<T>>,
+    /// The task in its pool of processes, if it is in one.
+    origin: OnceLock<(Pool, TaskId)>,
 }
 
 impl<T> Inner<T> {
@@ -79,7 +104,7 @@ impl<T> Promise<T> {
     /// A promise that one of `crew` will keep, if that is known, and its future.
     pub(super) fn new(crew: Option<Arc<Crew>>) -> (Self, Future<T>) {
         let once = Arc::new(RawOnce::new(Name::NONE, "future").by_crew(crew));
-        let inner = Arc::new(Inner { once, state: Mutex::new(State::Pending) });
+        let inner = Arc::new(Inner { once, state: Mutex::new(State::Pending), origin: OnceLock::new() });
         (Self(inner.clone()), Future { inner, waiting: None })
     }
 
@@ -92,6 +117,19 @@ impl<T> Promise<T> {
             self.0.once.set_at_work(by);
         }
         starts
+    }
+
+    /// The task will begin anew.
+    pub(super) fn set_aside(&self) {
+        let mut state = self.0.state();
+        if matches!(*state, State::Running) {
+            *state = State::Pending;
+        }
+    }
+
+    /// Brings what its reader makes the outcome of.
+    pub(super) fn bring(&self, brought: Brought<T>) {
+        self.0.settle(State::Brought(brought), true);
     }
 
     /// Brings the outcome, unless there is one.
@@ -125,6 +163,19 @@ pub struct Future<T> {
 }
 
 impl<T> Future<T> {
+    /// Its task is this one.
+    pub(super) fn is_of(&self, pool: Pool, task: TaskId) {
+        // Said once, by whoever made the future.
+        let _ = self.inner.origin.set((pool, task));
+    }
+
+    /// Reads for a moment what its pool's processes answer, where that is faster than to wait for another thread.
+    fn help(&self) {
+        if let Some((pool, _)) = self.inner.origin.get() {
+            pool.help(&|| self.is_done());
+        }
+    }
+
     /// Waits until the task has ended; gives its value, or why there is none.
     ///
     /// # Errors
@@ -134,6 +185,7 @@ impl<T> Future<T> {
     /// In a certain deadlock: when it waits for a task that lies behind workers which all wait like this.
     #[track_caller]
     pub fn wait(self) -> Result<T, TaskError> {
+        self.help();
         match block(&*self.inner.once, &mut DoneCall::default(), Deadline::Never, &mut Plain) {
             Ok(()) => self.take(),
             Err(Stop::Deadlock(deadlock)) => refuse(&deadlock),
@@ -196,13 +248,26 @@ impl<T> Future<T> {
     /// assert_eq!(second.wait(), Err::<(), _>(TaskError::Cancelled));
     /// ```
     pub fn cancel(&self) -> bool {
-        self.inner.settle(State::Value(Err(TaskError::Cancelled)), false)
+        match self.inner.origin.get() {
+            Some((pool, task)) => pool.cancel(*task, false),
+            None => self.inner.settle(State::Value(Err(TaskError::Cancelled)), false),
+        }
+    }
+
+    /// Cancels the task even if it runs, where a process of its own runs it: that is killed, and nothing else it was
+    /// given is lost. Whether it did; a closure that a thread runs can't be ended.
+    pub fn cancel_running(&self) -> bool {
+        match self.inner.origin.get() {
+            Some((pool, task)) => pool.cancel(*task, true),
+            None => self.cancel(),
+        }
     }
 
     fn take(&self) -> Result<T, TaskError> {
         let state = std::mem::replace(&mut *self.inner.state(), State::Taken);
         match state {
             State::Value(outcome) => outcome,
+            State::Brought(brought) => brought(),
             State::Pending | State::Running => unreachable!("it has ended"),
             State::Taken => panic!("a future that has given its outcome was polled again"),
         }
@@ -224,7 +289,7 @@ impl<T> fmt::Debug for Future<T> {
         let state = match *self.inner.state() {
             State::Pending => "pending",
             State::Running => "running",
-            State::Value(_) => "ended",
+            State::Value(_) | State::Brought(_) => "ended",
             State::Taken => "taken",
         };
         formatter.debug_struct("Future").field("state", &state).finish()

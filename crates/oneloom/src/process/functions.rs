@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::SpawnError;
-use super::letter::{Answer, Letter};
+use super::letter::{Answer, Asked, Letter};
+use crate::pool::worker;
 
 /// Reads an argument, runs a function with it and writes its result; or says what could not be read or written.
 type Call = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync>;
@@ -86,12 +87,46 @@ pub fn init(register: impl FnOnce(&mut Functions)) {
 }
 
 /// The name of a function that may be run.
-pub(super) fn registered<F: Any>(_function: &F) -> Result<&'static str, SpawnError> {
+pub(crate) fn registered<F: Any>(_function: &F) -> Result<&'static str, SpawnError> {
     let name = type_name::<F>();
     let functions = FUNCTIONS.get().ok_or(SpawnError::NotReady)?;
     match functions.known.get(name) {
         Some((known, _)) if *known == TypeId::of::<F>() => Ok(name),
         _ => Err(SpawnError::Unknown(name)),
+    }
+}
+
+/// What came of running a function.
+pub(crate) enum Ran {
+    /// Its result, written.
+    Returned(Vec<u8>),
+    /// It panicked, with this message.
+    Panicked(String),
+    /// It was not run, or its result can't be written.
+    Refused(String),
+}
+
+/// A call as bytes: the function's name, and its argument.
+pub(crate) fn written(function: &str, argument: &impl Serialize) -> Result<Vec<u8>, SpawnError> {
+    let written = |error: postcard::Error| SpawnError::Encoding(error.to_string());
+    let asked = postcard::to_stdvec(function).map_err(written)?;
+    postcard::to_extend(argument, asked).map_err(written)
+}
+
+/// Runs what [`written`] has written.
+pub(crate) fn call(asked: &[u8]) -> Ran {
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let (name, argument) = postcard::take_from_bytes::<&str>(asked).map_err(|error| error.to_string())?;
+        let (_, call) = FUNCTIONS
+            .get()
+            .and_then(|functions| functions.known.get(name))
+            .ok_or_else(|| format!("process::init was not told of {name} here"))?;
+        call(argument)
+    }));
+    match ended {
+        Ok(Ok(result)) => Ran::Returned(result),
+        Ok(Err(why)) => Ran::Refused(why),
+        Err(panic) => Ran::Panicked(message(&*panic)),
     }
 }
 
@@ -107,20 +142,15 @@ fn run(letter: &Letter, segment: OwnedFd) -> ! {
         eprintln!("oneloom: {program:?} was not started by Process::spawn: {error}");
         exit(2)
     });
-    let ended = catch_unwind(AssertUnwindSafe(|| {
-        family::join(segment).map_err(|error| error.to_string())?;
-        let (name, argument) =
-            postcard::take_from_bytes::<&str>(&asked).map_err(|error| error.to_string())?;
-        let (_, call) = FUNCTIONS
-            .get()
-            .and_then(|functions| functions.known.get(name))
-            .ok_or_else(|| format!("process::init was not told of {name} here"))?;
-        call(argument)
-    }));
-    let (answer, status) = match ended {
-        Ok(Ok(result)) => (Answer::Returned(result), 0),
-        Ok(Err(why)) => (Answer::Refused(why), 1),
-        Err(panic) => (Answer::Panicked(message(&*panic)), 101),
+    let joined = family::join(segment).map_err(|error| error.to_string());
+    let (answer, status) = match (joined, asked) {
+        (Ok(()), Asked::Seat(seat)) => exit(worker::work(&seat)),
+        (Ok(()), Asked::Call(asked)) => match call(&asked) {
+            Ran::Returned(result) => (Answer::Returned(result), 0),
+            Ran::Refused(why) => (Answer::Refused(why), 1),
+            Ran::Panicked(message) => (Answer::Panicked(message), 101),
+        },
+        (Err(why), _) => (Answer::Refused(why), 1),
     };
     if let Err(error) = letter.reply(&answer) {
         eprintln!("oneloom: the result of process {} could not be handed over: {error}", std::process::id());

@@ -20,13 +20,23 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::error::{JoinError, SpawnError};
+use super::functions;
 
 /// Unlike what any other file begins with: nothing else is written to.
 const ASKED: u64 = u64::from_ne_bytes(*b"oneloom?");
+const SEAT: u64 = u64::from_ne_bytes(*b"oneloom#");
 const TAKEN: u64 = 2;
 const RETURNED: u64 = 3;
 const PANICKED: u64 = 4;
 const REFUSED: u64 = 5;
+
+/// What a child is asked for.
+pub enum Asked {
+    /// To run a function: its name and its argument.
+    Call(Vec<u8>),
+    /// To work for a pool, from this seat.
+    Seat(Vec<u8>),
+}
 
 /// What a child answers.
 pub enum Answer {
@@ -60,18 +70,22 @@ impl Letter {
 
     /// Asks for a function to be run.
     pub fn ask(&self, function: &str, argument: &impl Serialize) -> Result<(), SpawnError> {
-        let written = |error: postcard::Error| SpawnError::Encoding(error.to_string());
-        let asked = postcard::to_stdvec(function).map_err(written)?;
-        let asked = postcard::to_extend(argument, asked).map_err(written)?;
-        Ok(self.write(ASKED, &asked)?)
+        Ok(self.write(ASKED, &functions::written(function, argument)?)?)
+    }
+
+    /// Asks for work from this seat, which is not answered here.
+    pub fn seat(&self, seat: &[u8]) -> io::Result<()> {
+        self.write(SEAT, seat)
     }
 
     /// What was asked.
-    pub fn take(&self) -> io::Result<Vec<u8>> {
+    pub fn take(&self) -> io::Result<Asked> {
         let (state, asked) = self.read()?;
-        if state != ASKED {
-            return Err(io::Error::other("its descriptors are no process's"));
-        }
+        let asked = match state {
+            ASKED => Asked::Call(asked),
+            SEAT => Asked::Seat(asked),
+            _ => return Err(io::Error::other("its descriptors are no process's")),
+        };
         self.write(TAKEN, &[])?;
         Ok(asked)
     }

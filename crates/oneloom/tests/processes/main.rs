@@ -9,6 +9,7 @@
 )]
 
 mod family;
+mod pools;
 mod starting;
 mod support;
 
@@ -28,13 +29,14 @@ fn main() -> ExitCode {
     process::init(|functions| {
         starting::register(functions);
         family::register(functions);
+        pools::register(functions);
     });
     if cfg!(oneloom_tsan) {
         return ExitCode::SUCCESS;
     }
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let all = starting::TESTS.iter().chain(family::TESTS);
+    let all = starting::TESTS.iter().chain(family::TESTS).chain(pools::TESTS);
     let mut failed = Vec::new();
     for (name, test) in
         all.filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part)))
