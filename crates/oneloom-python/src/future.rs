@@ -79,6 +79,12 @@ pub trait Cancel: Send + Sync {
     /// then. Also true for one that runs and is cancelled all the same, whatever it still comes to. A pool that takes the
     /// task out may call [`Promise::finish`] with [`Outcome::Cancelled`] in here: the end is brought by whoever cancels.
     fn cancel(&self, running: bool) -> bool;
+
+    /// Does for a moment what brings the end, until `done`, where that is faster than another thread. Called detached by
+    /// whoever is about to wait for it.
+    fn help(&self, done: &dyn Fn() -> bool) {
+        let _ = done;
+    }
 }
 
 /// Where ends are brought about that need Python, when [`Promise::finish`] was called without it.

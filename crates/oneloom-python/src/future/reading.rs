@@ -17,6 +17,9 @@ use crate::environment::{notifying, wait};
 use crate::once::intern;
 use crate::owner;
 
+/// Whoever waits for less than this, in seconds, does nothing else meanwhile.
+const HELPED: f64 = 0.01;
+
 /// How a future has ended.
 pub enum End {
     Value(Py<PyAny>),
@@ -57,6 +60,10 @@ impl Inner {
             return Ok(true);
         }
         self.require_pool()?;
+        let canceller = self.enter().canceller.clone();
+        if let Some(canceller) = canceller.filter(|_| timeout.is_none_or(|timeout| timeout >= HELPED)) {
+            python.detach(|| canceller.help(&|| self.once.is_done()));
+        }
         let mut call = DoneCall::default();
         Ok(wait(python, &self.once, &mut call, || Ok(lenient_deadline(timeout)))?.is_some())
     }

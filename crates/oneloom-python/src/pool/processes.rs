@@ -59,6 +59,10 @@ impl Cancel for Canceller {
         let task = TaskId(self.task.load(Ordering::Acquire));
         task != TaskId::NONE && self.engine.cancel(task, running)
     }
+
+    fn help(&self, done: &dyn Fn() -> bool) {
+        self.engine.help(done);
+    }
 }
 
 impl ProcessPool {
