@@ -95,6 +95,26 @@ def test_a_task_that_fails_is_tried_again(make_pool, tmp_path):
             once.submit(fail_until, str(tmp_path / "once"), 1).result(timeout=30)
 
 
+def test_an_item_of_a_map_is_tried_again(make_pool, tmp_path):
+    with make_pool(2, retries=2) as pool:
+        paths = [str(tmp_path / name) for name in "abc"]
+        assert list(pool.map(fail_until, paths, [0, 1, 2])) == [1, 2, 3]
+
+
+def test_what_can_not_be_sent_any_more_is_told_after_what_was_sent(make_pool):
+    with make_pool(1) as pool:
+        results = pool.map(square, (number for number in itertools.count()), chunksize=1)
+        assert next(results) == 0
+    seen = 1
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        for number, result in enumerate(results, 1):
+            assert result == number * number
+            seen += 1
+    assert seen > 1
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.map(square, [1])
+
+
 def test_a_task_that_takes_too_long_fails_in_time_and_its_neighbours_do_not(make_pool):
     with make_pool(2) as pool:
         pool.submit(square, 1).result(timeout=30)

@@ -283,7 +283,7 @@ impl<J> Drop for Changing<'_, J> {
 
 impl<J: Send> Resource for Jobs<J> {
     fn kind(&self) -> &'static str {
-        "thread pool"
+        "work of a thread pool"
     }
 }
 

@@ -62,6 +62,10 @@ class Results(Batches, Generic["_T"]):
     For `for` and `async for`, by any number of threads and tasks. `close()` gives up what is left.
     """
 
+    # Whether nobody has asked for a result yet. False until there is all that `__del__` needs.
+    _is_new = False
+    _is_open = False
+
     def __init__(
         self,
         pool: Pool,
@@ -79,12 +83,11 @@ class Results(Batches, Generic["_T"]):
         self._function = function
         self._star = star
         self._items: Iterator[Any] | None = items
-        # A limit is each item's own, and so is another try.
-        alone = settings.timeout is not None or settings.retries > 0
-        self._measures = chunksize is None and not alone
-        self._size = 1 if chunksize is None or alone else chunksize
+        # A limit is each item's own, and so is another try: then an item is a task as any other.
+        self._alone = settings.timeout is not None or settings.retries > 0
+        self._measures = chunksize is None and not self._alone
+        self._size = 1 if chunksize is None or self._alone else chunksize
         self._total = total
-        self._is_new = True
         self._least_window = self._window = 2 * pool.workers + 2
         # Chunks under way with their items; where their order does not matter, each arrives when it is done.
         self._ahead: deque[tuple[Future[Any], list[Any]]] = deque()
@@ -96,24 +99,31 @@ class Results(Batches, Generic["_T"]):
         self._bar = _bar(total) if progress else None
         with self._lock:
             self._feed()
+        if not self._ahead and not self._under_way:
+            self._raise_failure()
+        self._is_new = self._is_open = True
 
     def _feed(self) -> None:
         """Send as many chunks as the window has room for. Under the lock."""
         while self._items is not None and len(self._ahead) + len(self._under_way) < self._window:
             try:
                 chunk = list(islice(self._items, self._size))
+                if len(chunk) < self._size:
+                    self._items = None
+                if chunk:
+                    self._send(chunk)
             except BaseException as error:
+                # What was sent before comes first.
                 self._items, self._failure = None, error
                 if not isinstance(error, Exception):
                     raise
-                return
-            if len(chunk) < self._size:
-                self._items = None
-            if chunk:
-                self._send(chunk)
 
     def _send(self, chunk: list[Any], first: bool = False) -> None:
-        future = self._pool._submit_chunk(self._settings, self._function, self._star, chunk)
+        if self._alone:
+            arguments = tuple(chunk[0]) if self._star else (chunk[0],)
+            future = self._pool._submit(self._settings, self._function, arguments, {})
+        else:
+            future = self._pool._submit_chunk(self._settings, self._function, self._star, chunk)
         if self._arrived is not None:
             self._under_way[future] = chunk
             future.add_done_callback(self._arrived.put)
@@ -179,7 +189,7 @@ class Results(Batches, Generic["_T"]):
     def _settle(self, future: Future[Any], items: list[Any], batch: list[Any]) -> None:
         """Add the results of a chunk that is done, or have its items tried one by one. Under the lock."""
         try:
-            seconds, values = future.result()
+            result = future.result()
         except BaseException as error:
             if not future.cancelled() and error is not future.exception():
                 raise
@@ -189,7 +199,11 @@ class Results(Batches, Generic["_T"]):
                 # One of them has taken the others with it: each by itself, so that only that one fails.
                 for item in reversed(items):
                     self._send([item], first=True)
+            return
+        if self._alone:
+            batch.append(result)
         else:
+            seconds, values = result
             batch += values
             self._measure(max(seconds, 1e-9), len(items))
 
@@ -206,6 +220,9 @@ class Results(Batches, Generic["_T"]):
             self._arrived.put(None)  # Another thread may wait there, too.
         if self._bar is not None:
             self._bar.close()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             try:
@@ -216,7 +233,7 @@ class Results(Batches, Generic["_T"]):
     def close(self) -> None:
         """Take no more items, and cancel what has not begun. There are no more results after it."""
         with self._lock:
-            self._is_new = False
+            self._is_new = self._is_open = False
             self._items = None
             futures = [future for future, _ in self._ahead] + list(self._under_way)
             self._ahead.clear()
@@ -238,7 +255,7 @@ class Results(Batches, Generic["_T"]):
         if self._is_new:
             # Nobody wants the results: a call for its effects alone.
             self.send_rest()
-        else:
+        elif self._is_open:
             self.close()
 
     def __iter__(self) -> Self:

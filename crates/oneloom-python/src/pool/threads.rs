@@ -190,7 +190,8 @@ impl Team {
                 Taken::Job(task) => {
                     task.run(python, me, running)?;
                     tasks += 1;
-                    if self.most_tasks == Some(tasks) {
+                    // In a pool that ends, no other is started.
+                    if self.most_tasks.is_some_and(|most| tasks >= most) && !self.jobs.is_closed() {
                         return Ok(());
                     }
                     turn.took_place(python);
