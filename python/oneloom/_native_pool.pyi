@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, ParamSpec, Self, TypeVar, final
+from typing import Any, Final, ParamSpec, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
@@ -10,7 +10,8 @@ from oneloom._future import Future
 from oneloom._native import Waiting
 
 __all__ = [
-    "Batches", "PoolKeeper", "PoolSeat", "PoolWorker", "ProcessPool", "Raised", "ThreadPool", "ThreadWorker", "cancelled",
+    "Batches", "PoolKeeper", "PoolSeat", "PoolWorker", "ProcessPool", "Raised", "ThreadPool", "ThreadTask",
+    "ThreadWorker", "cancelled",
 ]
 
 _P = ParamSpec("_P")
@@ -99,11 +100,20 @@ class ThreadPool:
         kwargs: dict[str, Any] | None,
     ) -> Future[_T]: ...
     def _close(self, cancel: bool) -> None: ...
+    def _hand_over(self) -> list[ThreadTask]: ...
     def _cancel_running(self) -> None: ...
     def _figures(self) -> tuple[int, int, bool]: ...
 
 @final
 class ThreadWorker:
+    def run(self) -> None: ...
+
+@final
+class ThreadTask:
+    future: Final[Future[Any]]
+    fn: Final[Callable[..., Any]]
+    args: Final[tuple[Any, ...]]
+    kwargs: Final[dict[str, Any]]
     def run(self) -> None: ...
 
 def cancelled() -> bool: ...

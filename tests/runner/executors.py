@@ -2,6 +2,7 @@
 import atexit
 import concurrent.futures
 import concurrent.futures.thread
+import logging
 import threading
 import traceback
 
@@ -19,11 +20,12 @@ def at_the_end():
 
 
 print(pool.submit(pow, 2, 3).result(), concurrent.futures.wait([pool.submit(int)]).done.pop().result())
-print([type(queue).__name__ for queue in concurrent.futures.thread._threads_queues.values()])
+print(len(concurrent.futures.thread._threads_queues))
 try:
     pool.submit(fail).result()
-except ValueError:
-    traceback.print_exc()
+except ValueError as error:
+    # The frames between these two are the library's own.
+    print(repr(error), [frame.name for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__])
 try:
     concurrent.futures.Future().result(timeout=0.01)
 except TimeoutError as error:
@@ -36,6 +38,7 @@ try:
     other.submit(int)
 except RuntimeError as error:
     print(error)
+logging.getLogger("concurrent.futures").addHandler(logging.NullHandler())
 broken = concurrent.futures.ThreadPoolExecutor(1, initializer=fail)
 try:
     broken.submit(int).result()

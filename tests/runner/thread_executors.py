@@ -199,7 +199,7 @@ def cancelled_with_the_shutdown():
     executor.shutdown(wait=False, cancel_futures=True)
     print([future.cancelled() for future in others], first.cancel())
     go_on.set()
-    print(first.result(), [future._state for future in others])
+    print(first.result(), [future.done() for future in others])
     executor.shutdown()
 
 

@@ -157,6 +157,13 @@ impl Promise {
         Ok(made?.cast_into()?)
     }
 
+    /// The future of this promise where it is known, because somebody is to be told of its end; else another one that
+    /// does the same.
+    pub fn own_or_other_future(&self, python: Python<'_>) -> PyResult<Py<Future>> {
+        let own = self.0.enter().own.as_ref().map(|own| own.clone_ref(python));
+        own.map_or_else(|| self.future(python).map(Bound::unbind), Ok)
+    }
+
     /// Says that the task runs from now on. False if the future was cancelled (which it is then told) or has ended.
     ///
     /// `by` is the one thread that can bring the outcome, if that is certain: who waits for the future waits for it.

@@ -1,6 +1,7 @@
 //! Pools, as Python sees them.
 //!
 //! - `threads`: the thread pool, and what its workers run.
+//! - `handed_over`: its tasks, where the standard library's executor goes on with them.
 //! - `batches`: the iterator that `map` gives.
 //!
 //! Those of processes are the face of `oneloom_exec`, on the owner's side and on the workers':
@@ -12,6 +13,7 @@
 
 mod answers;
 mod batches;
+mod handed_over;
 mod packing;
 mod processes;
 mod surroundings;
@@ -28,6 +30,7 @@ pub fn register(python: Python<'_>) -> PyResult<()> {
     module.add_class::<batches::Raised>()?;
     module.add_class::<threads::ThreadPool>()?;
     module.add_class::<threads::ThreadWorker>()?;
+    module.add_class::<handed_over::ThreadTask>()?;
     module.add_function(wrap_pyfunction!(threads::cancelled, &module)?)?;
     module.add_class::<processes::ProcessPool>()?;
     module.add_class::<surroundings::PoolKeeper>()?;

@@ -21,6 +21,7 @@ use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::handed_over::ThreadTask;
 use crate::arguments::{Timeout, seconds};
 use crate::environment::{PythonThread, detached};
 use crate::errors::INITIALIZER;
@@ -36,16 +37,16 @@ struct Terms {
     context: Option<Py<PyAny>>,
 }
 
-struct Task {
-    promise: Promise,
-    function: Py<PyAny>,
-    args: Py<PyTuple>,
-    kwargs: Option<Py<PyDict>>,
+pub(super) struct Task {
+    pub promise: Promise,
+    pub function: Py<PyAny>,
+    pub args: Py<PyTuple>,
+    pub kwargs: Option<Py<PyDict>>,
     terms: Arc<Terms>,
 }
 
 /// What a worker runs now. Locked by attached threads only, and for a moment.
-type Running = Mutex<Option<Promise>>;
+pub(super) type Running = Mutex<Option<Promise>>;
 
 /// A pool as its workers have it.
 struct Team {
@@ -255,7 +256,7 @@ fn refusal(python: Python<'_>, reason: &Py<PyAny>) -> PyResult<Py<PyAny>> {
 }
 
 impl Task {
-    fn run(self, python: Python<'_>, me: Owner, running: &Running) -> PyResult<()> {
+    pub fn run(self, python: Python<'_>, me: Owner, running: &Running) -> PyResult<()> {
         let Self { promise, function, args, kwargs, terms } = self;
         // With a time limit somebody else may end it, too.
         if !promise.start(terms.timeout.is_none().then_some(me)) {
@@ -472,6 +473,13 @@ impl ThreadPool {
         let team = self.team()?;
         team.jobs.close();
         if cancel { team.cancel_pending(python) } else { Ok(()) }
+    }
+
+    /// Takes no more tasks; gives those that nobody has begun.
+    fn _hand_over(&self, python: Python<'_>) -> PyResult<Vec<ThreadTask>> {
+        let jobs = &self.team()?.jobs;
+        jobs.close();
+        jobs.drain().into_iter().map(|task| ThreadTask::new(python, task)).collect()
     }
 
     /// Cancels what runs, for those who wait for it.
