@@ -86,7 +86,7 @@ impl Pool {
         }
         let mut state = self.0.state.lock();
         let id = state.machine.submit(Job { packet: Some(packet), report }, limits, now())?;
-        let outbox = self.0.carry_on(&mut state);
+        let outbox = self.0.carry_on(&mut state, None);
         drop(state);
         outbox.deliver(self);
         Ok(id)
@@ -107,13 +107,13 @@ impl Pool {
         }
         if running {
             if let Cancelled::Runs(worker) | Cancelled::Waits(worker) = found {
-                let ended = self.0.end_running(&mut state, worker, task, |_| Failure::Cancelled);
+                let ended = self.0.end_running(&mut state, &reading, worker, task, |_| Failure::Cancelled);
                 // It may have failed meanwhile, and wait to be tried again.
                 found = if ended { Cancelled::Yes } else { state.machine.cancel(task) };
             }
         }
         state.machine.advance(now());
-        let outbox = self.0.carry_on(&mut state);
+        let outbox = self.0.carry_on(&mut state, Some(&reading));
         drop(state);
         drop(reading);
         outbox.deliver(self);
@@ -124,7 +124,8 @@ impl Pool {
     pub fn shut_down(&self, cancel: bool) {
         self.change(|inner, state| {
             state.machine.close(cancel);
-            inner.perform(state);
+            // What waits in queues is to be known before anything is handed out anew.
+            inner.perform(state, None);
         });
     }
 
@@ -190,7 +191,7 @@ impl Pool {
             let mut state = self.0.state.lock();
             change(&self.0, &mut state);
             state.machine.advance(now());
-            let outbox = self.0.carry_on(&mut state);
+            let outbox = self.0.carry_on(&mut state, Some(&reading));
             drop(state);
             drop(reading);
             outbox.deliver(self);

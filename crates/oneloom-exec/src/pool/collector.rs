@@ -133,9 +133,9 @@ impl Inner {
             // Somebody has written over the mailbox: no worker can be heard any more.
             state.machine.terminate();
         }
-        self.read(&mut state, mail);
+        self.read(&mut state, &reading, mail);
         state.machine.advance(now());
-        self.perform(&mut state);
+        self.perform(&mut state, Some(&reading));
         self.mean.store(state.machine.mean(), Ordering::Relaxed);
         let (before, next) = (state.alarm, state.machine.alarm());
         // An alarm that is set stays set: then whoever submits the next task need not set it again.

@@ -11,8 +11,8 @@ use oneloom_shm::payload::Item;
 use oneloom_shm::process;
 use oneloom_shm::queue::Queue;
 use oneloom_shm::segment::Segment;
-use oneloom_sync::Mutex;
 use oneloom_sync::raw::RawEvent;
+use oneloom_sync::{Mutex, MutexGuard};
 use oneloom_wait::{clock, fork};
 
 use crate::desk::put;
@@ -87,6 +87,9 @@ impl Outbox {
         }
     }
 }
+
+/// Whoever has it reads the mail, and nobody else does.
+pub type Reading<'a> = MutexGuard<'a, ()>;
 
 /// See the module.
 pub struct Inner {
@@ -166,8 +169,8 @@ impl Inner {
 
     /// Does what the machine has decided, and lets the collector know what it is to know. What others are to be told is for
     /// the caller to deliver, outside the locks.
-    pub fn carry_on(&self, state: &mut State) -> Outbox {
-        self.perform(state);
+    pub fn carry_on(&self, state: &mut State, reading: Option<&Reading<'_>>) -> Outbox {
+        self.perform(state, reading);
         if state.machine.is_over() {
             self.wake_collector();
         } else {
@@ -180,8 +183,8 @@ impl Inner {
         state.take_outbox()
     }
 
-    /// Does what the machine has decided. Tasks that are overdue are decided by the collector alone.
-    pub fn perform(&self, state: &mut State) {
+    /// Does what the machine has decided. Without `reading`, what is overdue is left to the collector.
+    pub fn perform(&self, state: &mut State, reading: Option<&Reading<'_>>) {
         loop {
             let Some(action) = state.machine.next_action() else {
                 if !state.machine.is_to_advance() {
@@ -194,9 +197,13 @@ impl Inner {
                 Action::Launch(worker) => self.prepare_seat(state, worker),
                 Action::Send(worker, task) => self.send(state, worker, task),
                 Action::Drain(worker) => self.drain(state, worker),
-                Action::Overdue(worker, task) => {
-                    self.end_running(state, worker, task, |pid| Failure::TimedOut { pid });
-                }
+                Action::Overdue(worker, task) => match reading {
+                    Some(reading) => {
+                        let failure = |pid| Failure::TimedOut { pid };
+                        self.end_running(state, reading, worker, task, failure);
+                    }
+                    None => self.wake_collector(),
+                },
                 Action::Dismiss(worker) => {
                     if let (Some(queue), Ok(end)) =
                         (seat(state, worker), Packet::empty().seal(Head::about(worker, Kind::End)))
@@ -285,17 +292,18 @@ impl Inner {
         state.machine.drained(worker, &ids);
     }
 
-    /// Ends the task that a worker runs, by killing it, unless it turns out to have ended. The caller reads the mail.
+    /// Ends the task that a worker runs, by killing it, unless it turns out to have ended.
     pub fn end_running(
         &self,
         state: &mut State,
+        reading: &Reading<'_>,
         worker: u32,
         task: TaskId,
         failure: impl FnOnce(u32) -> Failure,
     ) -> bool {
         self.drain(state, worker);
         let mail = mail::take(&self.mailbox).unwrap_or_default();
-        self.read(state, mail);
+        self.read(state, reading, mail);
         let runs = state.machine.runs(worker, task);
         if runs {
             state.machine.kill(worker, task, failure);
@@ -304,7 +312,7 @@ impl Inner {
     }
 
     /// Tells the machine what came.
-    pub fn read(&self, state: &mut State, mail: Vec<(Head, Packet)>) {
+    pub fn read(&self, state: &mut State, _reading: &Reading<'_>, mail: Vec<(Head, Packet)>) {
         let now = now();
         for (head, packet) in mail {
             let worker = head.worker;
