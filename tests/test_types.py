@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 HEAD = """\
 import asyncio
+import concurrent.futures
 import multiprocessing
 from typing import Literal, assert_type
 
@@ -53,6 +54,16 @@ RIGHT = {
     "awaiting it gives the same": "assert_type(await oneloom.Thread(target=double, args=(2,)), int)",
     "a process has its target's result": "assert_type(oneloom.Process(target=double, args=(2,)).result(timeout=1), int)",
     "also when it is awaited": "assert_type(await oneloom.Process(target=double, args=(2,), start_method='spawn'), int)",
+    "a future gives what it was promised": "assert_type(oneloom.Future[int]().result(timeout=1), int)",
+    "also when it is awaited ": "assert_type(await oneloom.Future[str](), str)",
+    "a future is the standard library's": "future: concurrent.futures.Future[int] = oneloom.Future[int]()",
+    "its callback is given it": "oneloom.Future[int]().add_done_callback(lambda done: assert_type(done.result(), int))",
+    "a thread waits for many": "done, pending = oneloom.wait([oneloom.Future[int](), oneloom.Thread()], 1.5, 'FIRST_COMPLETED')",
+    "a coroutine as well": "done, pending = await oneloom.wait_async([oneloom.Future[int](), asyncio.sleep(1)])",
+    "what has ended comes to for": "for ended in oneloom.as_completed([oneloom.Future[int]()]): assert_type(ended.result(), int)",
+    "and to async for": "async for ended in oneloom.as_completed([oneloom.Future[int]()]): assert_type(await ended, int)",
+    "results are gathered": "assert_type(oneloom.gather(oneloom.Future[int](), oneloom.Thread(target=double, args=(2,))).result(), list[int])",
+    "and awaited together": "assert_type(await oneloom.gather(oneloom.Future[int](), concurrent.futures.Future[int]()), list[int])",
     "a process is multiprocessing's": "process: multiprocessing.Process = oneloom.Process()",
     "a death has a status": "assert_type(oneloom.WorkerDied('text', -9).exitcode, int | None)",
     "run gives the coroutine's result": "assert_type(oneloom.run(text()), str)",

@@ -244,7 +244,8 @@ def _task_of(awaitable: Any) -> asyncio.Future[Any]:
         raise TypeError(f"{awaitable!r} can only be waited for in a coroutine: no asyncio event loop runs on this thread")
     import asyncio
 
-    return asyncio.ensure_future(awaitable)
+    task: asyncio.Future[Any] = asyncio.ensure_future(awaitable)
+    return task
 
 
 def _raises(thing: Any) -> bool:

@@ -294,10 +294,15 @@ impl Future {
     }
 
     fn __clear__(&self) {
-        if Arc::strong_count(&self.promise.0) == 1 {
-            let unneeded = std::mem::replace(&mut *self.inner().enter(), Content::new(None, None));
-            drop(unneeded);
+        if Arc::strong_count(&self.promise.0) > 1 {
+            return;
         }
+        // Not its state: who is torn down with it may still ask.
+        let mut content = self.inner().enter();
+        let outcome = (content.value.take(), content.error.take(), content.traceback.take());
+        let told = (std::mem::take(&mut content.callbacks), content.observed.take(), content.own.take());
+        drop(content);
+        drop((outcome, told));
     }
 }
 
