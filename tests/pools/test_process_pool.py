@@ -281,6 +281,28 @@ def test_shutdown_finishes_what_was_submitted_and_refuses_more():
         pool.submit(pow, 2, 3)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("runner", [(), ("-m", "oneloom")], ids=["python", "python -m oneloom"])
+def test_pool_that_is_never_shut_down_finishes_what_it_was_given(method, runner, tmp_path):
+    # Its worker is replaced after each task, so that most of them are started when the main module has come to its end.
+    (tmp_path / "main.py").write_text(
+        textwrap.dedent(f"""
+        import oneloom
+
+        def work(number):
+            print(number, flush=True)
+
+        if __name__ == "__main__":
+            pool = oneloom.ProcessPool(1, start_method={method!r}, max_tasks_per_worker=1)
+            for number in range(3):
+                pool.submit(work, number)
+        """)
+    )
+    with program(None, command=[sys.executable, *runner, str(tmp_path / "main.py")]) as child:
+        done = finish(child).check()
+    assert (done.out, done.err) == ("0\n1\n2\n", "")
+
+
 def test_terminate_may_be_called_from_a_callback(gate):
     pool = oneloom.ProcessPool(1, start_method="fork")
     pool.submit(tasks.nothing).add_done_callback(lambda _: pool.terminate())

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from multiprocessing import process
+from multiprocessing import process, spawn
 from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
 
 from oneloom import shared
@@ -69,6 +69,7 @@ class Plan:
         self.initializer = None if initializer is None else pickling.Function(initializer)
         self.initargs = initargs
         self.memory_limit = memory_limit
+        self.main = None if method == "fork" else _Main()
 
     def start(self, seat: bytes, family: tuple[int, int | None], number: int) -> Worker:
         """Start a worker for a seat of the pool."""
@@ -95,6 +96,7 @@ class Worker(multiprocessing.Process):
         self._method = plan.method
         self._crash = _Crash()
         self._orders = worker.Orders(
+            main=plan.main,
             seat=seat,
             passport=_Passport(*family),
             crash=self._crash,
@@ -134,6 +136,20 @@ class Worker(multiprocessing.Process):
         crash = self._crash.read()
         how = in_words(exitcode, started.out_of_memory, stack_is_known=bool(crash))
         return WorkerDied(f"{who} {how} while it ran {doing}" + (f"\n\n{crash}" if crash else ""), exitcode)
+
+
+class _Main:
+    """Has a child import the program's main module, if it has not done so.
+
+    It learns of that module in a way of its own, but no more when the module has come to its end: then the interpreter takes
+    the file's name away from it. A pool that was not shut down may start workers still.
+    """
+
+    def __init__(self) -> None:
+        self._path = spawn.get_preparation_data("").get("init_main_from_path")
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return (tuple, ()) if self._path is None else (spawn._fixup_main_from_path, (self._path,))  # type: ignore[attr-defined]
 
 
 class _Passport:
