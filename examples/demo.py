@@ -1,4 +1,4 @@
-"""oneloom's main job on one page: a word count, an unedited program made faster, and a deadlock that answers.
+"""oneloom's main job on one page: a word count, pools, an unedited program made faster, and a deadlock that answers.
 
     python examples/demo.py [--rounds 3] [--patience 5]
 
@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 import _page as page
+import hash_files
 import word_count
 
 PROGRAMS = {"python": [sys.executable], "python -m oneloom": [sys.executable, "-m", "oneloom"]}
@@ -89,6 +90,46 @@ def word_count_in_a_pipeline(rounds: int) -> None:
     page.line(f"Equal results in every run: {answers[0].total():,} words, mostly {common}.", "good")
 
 
+def files_on_pools(rounds: int) -> None:
+    page.heading("2  One interface for pools of threads and of processes")
+    paths = hash_files.corpus()
+    page.paragraph(
+        f"Hash each of the same {len(paths):,} files and count its words: one task a file, {hash_files.WORKERS} "
+        f"workers. Seconds, the pool's start and end included, median of {page.plural(rounds, 'round')}:"
+    )
+    start = time.perf_counter()
+    reference = hash_files.plain_loop(paths, lambda: None)
+    plain = time.perf_counter() - start
+    times: dict[str, dict[str, list[float]]] = {name: {way: [] for way in hash_files.WAYS} for name in hash_files.POOLS}
+    for number in range(1, rounds + 1):
+        for name, way, use in ((name, way, use) for way, use in hash_files.WAYS.items() for name in hash_files.POOLS):
+            with page.Progress(f"round {number} of {rounds}, {way}: {name}", len(paths)) as progress:
+                start = time.perf_counter()
+                with hash_files.POOLS[name]() as pool:
+                    answers = use(pool, paths, progress.advance)
+                times[name][way].append(time.perf_counter() - start)
+            check(answers == reference, f"{name}, {way}, gave other answers than the plain loop")
+
+    page.line()
+    page.line(f"{'':27}" + "".join(f"{way:>14}" for way in hash_files.WAYS), "faint")
+    page.line(f"{'plain loop, no pool':27}{plain:14.2f}{plain:14.2f}")
+    for name, samples in times.items():
+        columns = "".join(f"{median(samples[way]):14.2f}" for way in hash_files.WAYS)
+        page.line(f"{name:27}{columns}", "strong" if name.startswith("oneloom") else None)
+    page.line()
+    page.line(f"Equal answers in every run: {sum(words for _, words in reference):,} words.", "good")
+    page.line()
+    page.line("The same once more, but the task in the middle kills the process that runs it:")
+    for name in ("ProcessPoolExecutor", "oneloom.ProcessPool"):
+        with hash_files.POOLS[name]() as pool:
+            answers, errors = hash_files.with_a_death(pool, paths)
+        failures = ", ".join(f"{len(texts)} {kind}" for kind, texts in errors.items())
+        page.line(f"{name:27}{len(answers):6} answers, {failures}", "bad" if len(answers) < len(paths) - 1 else "good")
+    without_one = [answer for number, answer in enumerate(reference) if number != len(paths) // 2]
+    check(answers == without_one, "not all answers of the other tasks are there")
+    page.quotation(without_paths(chain.from_iterable(errors.values())))
+
+
 def compared(ours: float, theirs: float) -> str:
     if 0.95 < ours / theirs < 1.05:
         return "is as fast as"
@@ -122,7 +163,7 @@ def run(launcher: list[str], program: str, deadline: float) -> Run:
 
 
 def unedited_program(rounds: int) -> None:
-    page.heading("2  An ordinary program, not edited: python -m oneloom")
+    page.heading("3  An ordinary program, not edited: python -m oneloom")
     page.paragraph(
         "examples/producer_consumer.py knows only threading and queue: four producers, four consumers, one bounded "
         f"queue. The whole process is timed, its start included; median of {page.plural(rounds, 'round')}:"
@@ -144,7 +185,7 @@ def unedited_program(rounds: int) -> None:
 
 
 def two_locks(patience: float) -> None:
-    page.heading("3  A deadlock answers")
+    page.heading("4  A deadlock answers")
     page.line("Two threads of examples/two_locks.py take two threading.Locks in opposite order.")
     page.line()
     page.line("$ python examples/two_locks.py", "strong")
@@ -234,6 +275,7 @@ def main() -> int:
     print(f" on Python {platform.python_version()}, {page.plural(os.cpu_count() or 1, 'core')}")
     try:
         word_count_in_a_pipeline(options.rounds)
+        files_on_pools(options.rounds)
         unedited_program(options.rounds)
         two_locks(options.patience)
     except Difference as difference:

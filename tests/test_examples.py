@@ -60,6 +60,18 @@ def test_word_count_gives_equal_answers_four_times(arguments):
     assert done.err == ""
 
 
+def test_hash_files_gives_equal_answers_on_every_pool_and_one_crash_costs_one_file():
+    done = run_example("hash_files.py", "--files", "60").check()
+    assert re.findall(r"^(\S+) +(submit|map) +\d+\.\d\d s$", done.out, re.MULTILINE) == [
+        (pool, way)
+        for pool in ("ThreadPoolExecutor", "oneloom.ThreadPool", "ProcessPoolExecutor", "oneloom.ProcessPool")
+        for way in ("submit", "map")
+    ]
+    assert re.search(r"^60 files with [\d,]+ words, equal every time$", done.out, re.MULTILINE)
+    assert "oneloom.ProcessPool, where one task kills its worker: 59 answers, 1 WorkerDied" in done.out
+    assert done.err == ""
+
+
 def test_producer_consumer_prints_the_same_under_oneloom():
     plain = run_example("producer_consumer.py", "5000").check()
     under_oneloom = run_example("producer_consumer.py", "5000", launcher=["-m", "oneloom"]).check()
@@ -82,16 +94,19 @@ def test_the_unedited_programs_do_not_import_oneloom(name):
 
 
 @pytest.mark.deadline(150)
-def test_demo_shows_its_three_parts_on_one_page():
+def test_demo_shows_its_four_parts_on_one_page():
     done = run_example("demo.py", "--rounds", "1", "--patience", "2", timeout=DEMO_DEADLINE).check()
-    assert re.findall(r"^[123]  ", done.out, re.MULTILINE) == ["1  ", "2  ", "3  "]
+    assert re.findall(r"^[1-9]  ", done.out, re.MULTILINE) == ["1  ", "2  ", "3  ", "4  "]
     assert "Equal results in every run" in done.out
+    assert "Equal answers in every run" in done.out
+    files = int(re.search(r"([\d,]+) files", done.out)[1].replace(",", ""))
+    assert re.search(rf"oneloom.ProcessPool +{files - 1} answers, 1 WorkerDied", done.out)
     assert "The same output" in done.out
     assert "It hangs: after 2 s its 3 threads are all asleep" in done.out
     assert "It was told why, and ended by itself" in done.out
     assert "was told after" in done.out
     lines = done.out.splitlines()
-    assert len(lines) <= 75
+    assert len(lines) <= 95
     assert max(map(len, lines)) <= 120
     assert "\x1b" not in done.out + done.err, "colours and the bar are for terminals"
 
