@@ -15,6 +15,7 @@ mod workers;
 mod tests;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::launch::Exit;
 use crate::task::{Failure, Limits, Refusal, TaskId};
@@ -65,6 +66,9 @@ pub enum Cancelled {
 const FALSE_STARTS: u32 = 3;
 /// After how long a worker's queue is emptied behind a task that takes longer than those before.
 const STUCK: u64 = 2_000_000;
+
+/// No time limit is shorter: it counts from when a task is given to a worker, which has to wake up for it.
+const SHORTEST_LIMIT: u64 = 5_000_000;
 
 /// See the module.
 pub struct Dispatch<T> {
@@ -134,16 +138,17 @@ impl<T: Content> Dispatch<T> {
     /// A new task.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is none; with the content.
     #[inline]
-    pub fn submit(&mut self, content: T, limits: Limits, now: u64) -> Result<TaskId, Refusal> {
+    pub fn submit(&mut self, content: T, limits: Limits, now: u64) -> Result<TaskId, (T, Refusal)> {
         if let Some(refusal) = &self.refused {
-            return Err(refusal.clone());
+            return Err((content, refusal.clone()));
         }
         if self.closed {
-            return Err(Refusal::ShutDown);
+            return Err((content, Refusal::ShutDown));
         }
-        let timeout = limits.timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        let nanoseconds = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let timeout = limits.timeout.map(|timeout| nanoseconds(timeout).max(SHORTEST_LIMIT));
         let id = self.tasks.insert(Task { content, retries: limits.retries, timeout, place: Place::Pending });
         self.pending.push_back(id);
         self.waiting += 1;

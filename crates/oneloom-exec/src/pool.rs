@@ -85,7 +85,15 @@ impl Pool {
             return Err(Refusal::Forked);
         }
         let mut state = self.0.state.lock();
-        let id = state.machine.submit(Job { packet: Some(packet), report }, limits, now())?;
+        let id = match state.machine.submit(Job { packet: Some(packet), report }, limits, now()) {
+            Ok(id) => id,
+            Err((job, refusal)) => {
+                // Dropping the report may run anything.
+                drop(state);
+                drop(job);
+                return Err(refusal);
+            }
+        };
         let outbox = self.0.carry_on(&mut state, None);
         drop(state);
         outbox.deliver(self);

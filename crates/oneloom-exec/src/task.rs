@@ -21,7 +21,8 @@ impl TaskId {
 /// What a task may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
-    /// How long one run may take; then its worker is killed. `None` is without a limit.
+    /// How long one run may take, from when a worker is given the task; then that is killed. `None` is without a limit, and
+    /// no limit is shorter than 5 ms.
     pub timeout: Option<Duration>,
     /// How often it is tried again when it failed, its worker died, or it took too long.
     pub retries: u32,

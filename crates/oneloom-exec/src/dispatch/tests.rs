@@ -322,7 +322,7 @@ fn a_closed_machine_ends_when_all_is_done() {
     let (id, _) = submit(&mut machine, PLAIN, 0);
     machine.close(false);
     machine.advance(0);
-    assert!(matches!(machine.submit(Runs::default(), PLAIN, 0), Err(Refusal::ShutDown)));
+    assert!(matches!(machine.submit(Runs::default(), PLAIN, 0), Err((_, Refusal::ShutDown))));
     assert_eq!(actions(&mut machine), ["send 1 to 1"]);
     machine.answered(1, id, false, 1, 0);
     machine.advance(0);
@@ -365,4 +365,11 @@ fn termination_kills_whoever_has_a_process_now_or_later() {
     machine.died(1, exit(0));
     machine.died(2, exit(0));
     assert!(machine.is_over());
+}
+
+#[test]
+fn a_time_limit_leaves_a_worker_the_time_to_wake_up() {
+    let mut machine = ready(1);
+    submit(&mut machine, Limits { timeout: Some(Duration::ZERO), retries: 0 }, 0);
+    assert_eq!(machine.alarm(), 5 * MILLISECOND);
 }

@@ -130,7 +130,7 @@ impl Inner {
         };
         let mut state = self.state.lock();
         if broken.is_some() {
-            // Somebody has written over the mailbox: no worker can be heard any more.
+            // Something has written over the mailbox: no worker can be heard any more.
             state.machine.terminate();
         }
         self.read(&mut state, &reading, mail);
@@ -140,7 +140,8 @@ impl Inner {
         let (before, next) = (state.alarm, state.machine.alarm());
         // An alarm that is set stays set: then whoever submits the next task need not set it again.
         state.alarm = if before > now() { before.min(next) } else { next };
-        let is_over = state.machine.is_over() || (broken.is_some() && state.machine.processes().count() == 0);
+        // Without a mailbox nobody could even learn that they have ended.
+        let is_over = state.machine.is_over() || broken.is_some();
         let told = Told { alarm: state.alarm, is_sooner: state.alarm < before, is_over };
         let outbox = state.take_outbox();
         drop(state);

@@ -205,10 +205,11 @@ impl Inner {
                     None => self.wake_collector(),
                 },
                 Action::Dismiss(worker) => {
-                    if let (Some(queue), Ok(end)) =
-                        (seat(state, worker), Packet::empty().seal(Head::about(worker, Kind::End)))
-                    {
-                        let _ = put(&queue, end);
+                    let Some(queue) = seat(state, worker) else { continue };
+                    let end = Packet::empty().seal(Head::about(worker, Kind::End));
+                    if end.and_then(|end| put(&queue, end)).is_err() {
+                        // There is no memory to tell it so.
+                        self.watcher.kill(worker);
                     }
                 }
                 Action::Kill(worker) => self.watcher.kill(worker),
