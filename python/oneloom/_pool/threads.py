@@ -11,6 +11,7 @@ import threading
 import weakref
 
 from oneloom import _native_pool
+from oneloom._native import Lock
 from oneloom._pool.base import Pool, Settings, processors, worker_count
 from oneloom._thread import Thread
 
@@ -35,22 +36,21 @@ class _Team:
     def __init__(self, name: str) -> None:
         self._name = name
         self._numbers = itertools.count()
-        self.threads: set[Thread] = set()
+        # Held while a thread is started: whoever waits for them all finds none that can't be joined yet.
+        self._lock = Lock(name=f"the threads of {name}")
+        self._threads: set[Thread] = set()
 
     def hire(self, worker: _native_pool.ThreadWorker) -> None:
-        # Those that have ended are not needed any more; there may have been many, where workers are replaced.
-        self.threads = {thread for thread in self.threads if thread.is_alive()}
         thread = Thread(target=worker.run, name=f"{self._name}_{next(self._numbers)}", daemon=False)
-        self.threads.add(thread)
-        try:
+        with self._lock:
             thread.start()
-        except BaseException:
-            self.threads.discard(thread)
-            raise
+            # Those that have ended are not needed any more; there may have been many, where workers are replaced.
+            self._threads = {other for other in self._threads if other.is_alive()} | {thread}
 
     def others(self) -> list[Thread]:
-        """Its threads, without the calling one."""
-        return [thread for thread in self.threads if thread is not threading.current_thread()]
+        """Its threads that live, without the calling one."""
+        with self._lock:
+            return [thread for thread in self._threads if thread.is_alive() and thread is not threading.current_thread()]
 
 
 class ThreadPool(_native_pool.ThreadPool, Pool):
@@ -109,13 +109,15 @@ class ThreadPool(_native_pool.ThreadPool, Pool):
 
     def _shutdown(self, wait: bool, cancel_futures: bool) -> None:
         self._close(cancel_futures)
-        if wait:
-            for thread in self._team.others():
+        # A worker may have had another started meanwhile.
+        while wait and (threads := self._team.others()):
+            for thread in threads:
                 thread.join()
 
     async def _ended(self) -> None:
-        for thread in self._team.others():
-            await thread.join_async()
+        while threads := self._team.others():
+            for thread in threads:
+                await thread.join_async()
 
     def terminate(self) -> None:
         """Cancel what has not begun and what runs, and wait for nothing. May be called by a task.
