@@ -20,14 +20,23 @@ if TYPE_CHECKING:
     from typing import Any, ParamSpec, Self, TypeVar
 
     from oneloom._future import Future
-    from oneloom._pool.map import Chunk
+    from oneloom._pool.map import _Chunk
 
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
 
 
 class InitializerError(RuntimeError):
-    """A pool's initializer has raised, so that no worker can run a task: its exception is this one's `__cause__`."""
+    """A pool's initializer has raised, so that no worker can run a task: its exception is this one's `__cause__`.
+
+    >>> import oneloom
+    >>> def connect():
+    ...     raise OSError("no network")
+    >>> with oneloom.ThreadPool(1, initializer=connect) as pool:
+    ...     error = pool.submit(pow, 2, 10).exception()
+    >>> error, error.__cause__
+    (InitializerError("no worker could be made ready: the pool's initializer raised OSError"), OSError('no network'))
+    """
 
 
 InitializerError.__module__ = "oneloom"
@@ -74,6 +83,13 @@ class Pool(concurrent.futures.Executor):
     A pool is a `concurrent.futures.Executor`; what it gives are `oneloom.Future`s, which can be waited for by threads and
     awaited by coroutines. Left as a context manager, by `with` or `async with`, it finishes what was submitted; after
     Ctrl-C it ends what it can.
+
+    >>> import oneloom
+    >>> def total(pool: oneloom.Pool, numbers):
+    ...     return sum(pool.map(abs, numbers))
+    >>> with oneloom.ThreadPool(2) as pool:
+    ...     total(pool, [-1, 2, -3])
+    6
     """
 
     name: str
@@ -86,20 +102,18 @@ class Pool(concurrent.futures.Executor):
         self._settings = settings
         self._maps: weakref.WeakSet[Results[Any]] = weakref.WeakSet()
 
-    if TYPE_CHECKING:
+    def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Have `function(*args, **kwargs)` run by a worker; returns its future.
 
-        def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:  # type: ignore[override]
-            """Have `function(*args, **kwargs)` run by a worker; returns its future.
-
-            RuntimeError once the pool is shut down.
-            """
-            raise NotImplementedError
+        RuntimeError once the pool is shut down.
+        """
+        raise NotImplementedError
 
     def _submit(self, settings: Settings, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """Have one task run with these settings."""
         raise NotImplementedError
 
-    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[Chunk]:
+    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[_Chunk]:
         """Have several run as one: `run_chunk` says how. Where its future fails, each is tried again by itself."""
         return self._submit(settings, run_chunk, (function, star, items), {})
 
@@ -143,7 +157,7 @@ class Pool(concurrent.futures.Executor):
         """
         return _View(self, self._settings.but(**settings))
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         function: Callable[..., _T],
         *iterables: Iterable[Any],
@@ -282,7 +296,7 @@ class _View(Pool):
     def _submit(self, settings: Settings, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         return self._pool._submit(settings, function, args, kwargs)
 
-    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[Chunk]:
+    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[_Chunk]:
         return self._pool._submit_chunk(settings, function, star, items)
 
     def _shutdown(self, wait: bool, cancel_futures: bool) -> None:

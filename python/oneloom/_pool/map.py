@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from oneloom._outcome import _T
     from oneloom._pool.base import Pool, Settings
 
-    Chunk = tuple[float, list[Any]]
+    _Chunk = tuple[float, list[Any]]
     """How many seconds it took, and each item's value, or a `Raised`."""
 
 # How long a chunk should take, in seconds, and how many items it has at most.
@@ -39,7 +39,7 @@ _AHEAD = 0.005
 _FARTHEST = 512
 
 
-def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> Chunk:
+def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> _Chunk:
     """Run a chunk: what a worker does."""
     began = time.perf_counter()
     values: list[Any] = []
@@ -65,6 +65,10 @@ class Results(Batches, Generic["_T"]):
     # Whether nobody has asked for a result yet. False until there is all that `__del__` needs.
     _is_new = False
     _is_open = False
+
+    if TYPE_CHECKING:
+
+        def __next__(self) -> _T: ...
 
     def __init__(
         self,
@@ -270,8 +274,7 @@ class Results(Batches, Generic["_T"]):
             if batch is None:
                 raise StopAsyncIteration
             self._add(batch)
-        item: _T = self.__next__()
-        return item
+        return self.__next__()
 
 
 def _wait(future: Future[Any]) -> None:
@@ -299,10 +302,8 @@ def _bar(total: int | None) -> Any:
             "progress=True shows a bar by the package tqdm, which is not there. Likely fix: pip install 'oneloom[progress]'"
         ) from None
 
-    class Bar(tqdm):  # type: ignore[type-arg]
-        # It would start a thread that only watches whether the bar moves.
-        monitor_interval = 0
-
+    # Without the thread that would only watch whether the bar moves.
+    bar = type("Bar", (tqdm,), {"monitor_interval": 0})
     stream = sys.stderr
     silent = stream is None or not stream.isatty()
-    return Bar(total=total, file=stream, disable=silent)
+    return bar(total=total, file=stream, disable=silent)
