@@ -69,6 +69,16 @@ def test_exception_that_does_not_travel_is_told_in_words(pool):
         pool.submit(tasks.raise_odd).result()
 
 
+def test_exceptions_in_a_map_come_as_those_of_single_tasks(pool):
+    results = pool.map(tasks.fail, ["no", "never"], chunksize=2)
+    for text in ("no", "never"):
+        with pytest.raises(ValueError, match=f"^{text}$") as raised:
+            next(results)
+        assert "in fail" in str(raised.value.__cause__) and "run_chunk" not in str(raised.value.__cause__)
+    with pytest.raises(pickle.PicklingError, match="raised process_tasks.OddError: 1\nIt can't be unpickled"):
+        next(pool.starmap(tasks.raise_odd, [(), ()], chunksize=2))
+
+
 def test_what_can_not_be_pickled_fails_its_task_at_once_and_names_the_culprit(pool):
     retrying = pool.options(retries=3)
     with pytest.raises(pickle.PicklingError, match=r"a call of identity can't be pickled: call\[1\]\[0\]\['a'\]\[1\] is a _thread.lock"):

@@ -16,8 +16,8 @@ from itertools import islice, starmap
 from queue import Empty
 
 from oneloom._native import Lock, SimpleQueue
-from oneloom._outcome import Generic
 from oneloom._native_pool import Batches, Raised
+from oneloom._outcome import Generic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,12 +48,28 @@ def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> _Ch
         try:
             values.extend(calls)
         except BaseException as error:
-            values.append(Raised(error))
+            # The frame of this function tells nothing.
+            trace = error.__traceback__
+            values.append(Raised(error.with_traceback(trace and trace.tb_next)))
         else:
             if len(values) < len(items):
                 # An item of its own ended it.
                 values.append(Raised(RuntimeError(f"{function!r} raised StopIteration, which would end a loop silently")))
     return time.perf_counter() - began, values
+
+
+def raised_elsewhere(error: BaseException) -> tuple[Callable[..., Raised], tuple[Any, ...]]:
+    """How a `Raised` is pickled."""
+    from oneloom import _remote
+    from oneloom._pool import pickling
+
+    return _raised_there, (_remote.failed_with(error, "a task of a map", pickling.dumps),)
+
+
+def _raised_there(failure: Any) -> Raised:
+    from oneloom import _remote
+
+    return Raised(_remote.error_of(failure))
 
 
 class Results(Batches, Generic["_T"]):

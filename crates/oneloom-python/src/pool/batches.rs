@@ -25,8 +25,10 @@ impl Raised {
         Self { error }
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (Py<PyAny>,)) {
-        (slf.get_type().into_any(), (slf.get().error.clone_ref(slf.py()),))
+    /// For another process: with the traceback as text, and in words where it can't go there.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let module = slf.py().import(intern!(slf.py(), "oneloom._pool.map"))?;
+        module.call_method1(intern!(slf.py(), "raised_elsewhere"), (&slf.get().error,))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
