@@ -11,7 +11,7 @@ from multiprocessing import util
 from oneloom import _native_pool
 from oneloom._pool.base import Pool, Settings, processors, worker_count
 from oneloom._pool.launch import Plan, Worker, default_start_method, require_main_guard
-from oneloom._pool.worker import handle_record
+from oneloom._pool.worker import handle_record, run_chunk
 from oneloom._process_end import STARTED_BY
 from oneloom._thread import Thread
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from oneloom._future import Future
+    from oneloom._pool.map import Chunk
 
 _numbers = itertools.count(1)
 
@@ -80,6 +81,9 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
         if settings.context is not None:
             raise ValueError("context= is for thread pools: a worker process has contexts of its own")
         return self._submit_with(settings.timeout, settings.retries, function, args, kwargs)
+
+    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[Chunk]:
+        return self._submit_run_with(settings.timeout, settings.retries, run_chunk, function, star, items)
 
     def _shutdown(self, wait: bool, cancel_futures: bool) -> None:
         self._is_shut_down = True

@@ -8,13 +8,17 @@ import signal
 import sys
 
 from oneloom import _native_pool, _remote
-from oneloom._pool import pickling
+from oneloom._native_pool import Raised
+from oneloom._pool import map, pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from logging import LogRecord
     from types import FrameType
     from typing import Any
+
+    from oneloom._pool.map import Chunk
 
 # So much a worker needs beside what it has, or it can't even say what went wrong.
 _LEAST_ROOM = 8 << 20
@@ -54,6 +58,29 @@ def work(orders: Orders) -> None:
     worker.run()
 
 
+def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> Chunk:
+    """Run a chunk of a map's items; what they raise is told as what tasks raise."""
+    seconds, values = map.run_chunk(function, star, items)
+    for index, value in enumerate(values):
+        if type(value) is Raised:
+            values[index] = _RaisedHere(failed(value.error, pickling.name_of(function)))
+    return seconds, values
+
+
+class _RaisedHere:
+    """What an item has raised, on its way to the owner."""
+
+    def __init__(self, told: bytes) -> None:
+        self._told = told
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _raised_there, (self._told,)
+
+
+def _raised_there(told: bytes) -> Raised:
+    return Raised(_remote.error_of(pickle.loads(told)))
+
+
 def failed(error: BaseException, doing: str) -> bytes:
     """What a task has raised, for its owner."""
     return pickle.dumps(_remote.failed_with(error, doing, pickling.dumps), pickle.HIGHEST_PROTOCOL)
@@ -86,7 +113,8 @@ def _write_by_line() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(line_buffering=True)
+            # Unbuffered streams (python -u) write a line in pieces, between which another worker's may come.
+            reconfigure(line_buffering=True, write_through=False)
 
 
 def _limit_memory(limit: int) -> None:

@@ -305,8 +305,14 @@ impl<'py> Call<'py> {
         self.function.call(&self.positional, self.named.as_ref())
     }
 
-    /// The function's name, for messages.
+    /// The function's name, for messages; of several calls in one, that of the function that is called.
     pub fn name(&self) -> String {
-        name_of(&self.function)
+        static RUN: OnceLock<Py<PyAny>> = OnceLock::new();
+        let python = self.function.py();
+        let run = imported(python, &RUN, "oneloom._pool.worker", &["run_chunk"]);
+        match self.positional.get_item(0) {
+            Ok(function) if run.is_ok_and(|run| run.is(&self.function)) => name_of(&function),
+            _ => name_of(&self.function),
+        }
     }
 }

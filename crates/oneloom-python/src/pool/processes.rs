@@ -70,15 +70,18 @@ impl ProcessPool {
         self.content.get().ok_or_else(|| PyRuntimeError::new_err("ProcessPool.__init__() was not called"))
     }
 
+    /// `told_as` is whose name messages tell, if it is not the function's own.
     fn hand_in<'py>(
         &self,
         limits: Option<Limits>,
+        told_as: Option<&Bound<'py, PyAny>>,
         function: &Bound<'py, PyAny>,
         positional: &Bound<'py, PyTuple>,
         named: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Future>> {
         let (python, content) = (function.py(), self.content()?);
         let known = content.functions.know(function)?;
+        let told = told_as.map_or_else(|| Ok(known.clone()), |function| content.functions.know(function))?;
         let canceller =
             Arc::new(Canceller { engine: content.engine.clone(), task: AtomicU64::new(TaskId::NONE.0) });
         let promise = Promise::new(Some(canceller.clone()), Some(content.surroundings.clone()));
@@ -88,13 +91,13 @@ impl ProcessPool {
             Err(failure) if failure.is_instance_of::<PyException>(python) => {
                 let all = (function, positional, named).into_pyobject(python)?;
                 let failure =
-                    unpicklable(&all.into_any(), "call", &format!("a call of {}", known.name), &failure);
+                    unpicklable(&all.into_any(), "call", &format!("a call of {}", told.name), &failure);
                 promise.finish_attached(python, Outcome::Error(failure.into_value(python).into_any()))?;
                 return Ok(future);
             }
             Err(failure) => return Err(failure),
         };
-        let task = Box::new(Task { promise, known, surroundings: content.surroundings.clone() });
+        let task = Box::new(Task { promise, known: told, surroundings: content.surroundings.clone() });
         let limits = limits.unwrap_or(content.limits);
         match python.detach(|| content.engine.submit(packet, limits, task)) {
             Ok(task) => canceller.task.store(task.0, Ordering::Release),
@@ -170,7 +173,7 @@ impl ProcessPool {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Future>> {
-        self.hand_in(None, function, args, kwargs)
+        self.hand_in(None, None, function, args, kwargs)
     }
 
     /// The same with limits of its own.
@@ -182,7 +185,21 @@ impl ProcessPool {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Future>> {
-        self.hand_in(Some(limits(timeout, retries)), function, args, kwargs)
+        self.hand_in(Some(limits(timeout, retries)), None, function, args, kwargs)
+    }
+
+    /// Hands in several calls of `function` as one task, which `run` makes of them.
+    fn _submit_run_with<'py>(
+        &self,
+        timeout: Timeout,
+        retries: u32,
+        run: &Bound<'py, PyAny>,
+        function: &Bound<'py, PyAny>,
+        star: bool,
+        items: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Future>> {
+        let arguments = (function, star, items).into_pyobject(run.py())?;
+        self.hand_in(Some(limits(timeout, retries)), Some(function), run, &arguments, None)
     }
 
     fn _shut_down(&self, python: Python<'_>, cancel: bool) -> PyResult<()> {
@@ -199,7 +216,11 @@ impl ProcessPool {
 
     /// Waits until all tasks and workers have ended; whether they had in time.
     fn _wait_over(&self, python: Python<'_>, timeout: Timeout) -> PyResult<bool> {
-        let engine = &self.content()?.engine;
+        let Content { engine, born, .. } = self.content()?;
+        // Nothing of it ends in the child of a fork, which has none of its threads.
+        if fork::generation() != *born {
+            return Ok(true);
+        }
         Ok(wait(python, engine.over(), &mut EventCall, || Ok(lenient_deadline(timeout)))?.is_some())
     }
 

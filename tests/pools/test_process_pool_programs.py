@@ -1,0 +1,178 @@
+"""Programs with process pools: how they end, by themselves, by Ctrl-C or killed, and what their workers write."""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import textwrap
+
+import pytest
+from process_tasks import METHODS
+
+from conftest import finish, program, wait_until
+
+
+@contextlib.contextmanager
+def script(tmp_path, code, *arguments):
+    """A program in a file, so that workers can import it."""
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(code))
+    with program("", command=[sys.executable, str(path), *arguments]) as child:
+        yield child
+
+
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pool_that_nobody_shuts_down_finishes_its_tasks_at_exit(tmp_path, method):
+    code = """
+    import sys, time
+    import oneloom
+
+    def work(number):
+        time.sleep(0.02)
+        print("done", number)
+
+    if __name__ == "__main__":
+        pool = oneloom.ProcessPool(2, start_method=sys.argv[1])
+        for number in range(4):
+            pool.submit(work, number)
+        print("end of main")
+    """
+    with script(tmp_path, code, method) as child:
+        ran = finish(child).check()
+    assert sorted(ran.out.splitlines()) == ["done 0", "done 1", "done 2", "done 3", "end of main"]
+    assert ran.err == ""
+
+
+ENDLESS = """
+import os, sys, time
+import oneloom
+
+def endless():
+    time.sleep(1000)
+
+if __name__ == "__main__":
+    pool = oneloom.ProcessPool(2, start_method=sys.argv[1])
+    futures = [pool.submit(endless) for _ in range(4)]
+    while sum(future.running() for future in futures) < 2:
+        time.sleep(0.001)
+    print(*(pid for _, pid in pool._workers()), flush=True)
+    if sys.argv[2] == "with":
+        with pool:
+            futures[0].result()
+    elif sys.argv[2] == "result":
+        futures[0].result()
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("where", ["with", "result", "exit"])
+def test_ctrl_c_ends_the_program_and_its_workers_promptly(tmp_path, method, where):
+    with script(tmp_path, ENDLESS, method, where) as child:
+        pids = [int(pid) for pid in child.stdout.readline().split()]
+        assert len(pids) == 2
+        # As the terminal does it: to all processes of the group.
+        os.killpg(child.pid, signal.SIGINT)
+        ran = finish(child, 10)
+    assert not ran.timed_out, ran
+    # Those of the workers would come on top.
+    assert ran.err.count("KeyboardInterrupt") <= 1, ran.err
+    wait_until(lambda: not any(map(lives, pids)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_end_with_an_owner_that_is_killed(tmp_path, method):
+    with script(tmp_path, ENDLESS, method, "result") as child:
+        pids = [int(pid) for pid in child.stdout.readline().split()]
+        assert all(map(lives, pids))
+        child.kill()
+        wait_until(lambda: not any(map(lives, pids)))
+
+
+def test_pool_of_a_child_of_multiprocessing_finishes_its_tasks(tmp_path):
+    code = """
+    import multiprocessing
+    import oneloom
+
+    def child():
+        pool = oneloom.ProcessPool(1)
+        pool.submit(print, "from the pool's worker")
+
+    if __name__ == "__main__":
+        for method in "fork", "spawn":
+            process = multiprocessing.get_context(method).Process(target=child)
+            process.start()
+            process.join()
+            print(process.exitcode)
+    """
+    with script(tmp_path, code) as child:
+        ran = finish(child).check()
+    assert ran.out.splitlines() == ["from the pool's worker", "0"] * 2
+
+
+def test_child_of_a_fork_leaves_its_parents_pool_alone(tmp_path):
+    code = """
+    import os, sys
+    import oneloom
+
+    if __name__ == "__main__":
+        with oneloom.ProcessPool(1, start_method="spawn") as pool:
+            print(pool.submit(pow, 2, 3).result(), flush=True)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    pool.submit(pow, 2, 4)
+                except RuntimeError as error:
+                    print(error, flush=True)
+                pool.shutdown()
+                os._exit(0)
+            print(os.waitpid(pid, 0)[1], pool.submit(pow, 2, 5).result())
+    """
+    with script(tmp_path, code) as child:
+        ran = finish(child).check()
+    told = "this pool is the parent's: a process that was forked from it makes one of its own"
+    assert ran.out.splitlines() == ["8", told, "0 32"]
+
+
+def test_what_workers_write_comes_line_by_line(tmp_path):
+    code = """
+    import sys
+    import oneloom
+
+    def say(number):
+        for _ in range(20):
+            print("out", number, "x" * 50)
+        print("no end of line", number, file=sys.stderr, end=";")
+
+    if __name__ == "__main__":
+        with oneloom.ProcessPool(2, start_method="spawn") as pool:
+            list(pool.map(say, range(10), chunksize=1))
+    """
+    with script(tmp_path, code) as child:
+        ran = finish(child).check()
+    assert all(re.fullmatch(r"out \d x{50}", line) for line in ran.out.splitlines())
+    assert len(ran.out.splitlines()) == 200
+    assert ran.err.count("no end of line") == 10
+
+
+def test_waiting_for_a_task_that_lasts_is_no_deadlock(tmp_path):
+    code = """
+    import time
+    import oneloom
+
+    if __name__ == "__main__":
+        with oneloom.ProcessPool(1, start_method="fork") as pool:
+            pool.submit(time.sleep, 1.6).result()
+            pool.submit(time.sleep, 1.6)
+    """
+    with script(tmp_path, code) as child:
+        ran = finish(child).check()
+    assert (ran.out, ran.err) == ("", "")
