@@ -187,6 +187,13 @@ def process_rows(owner):
     yield Method(owner, "__await__", call=f"{unless_ended}await subject", is_async=True, **common)
 
 
+def future_rows(owner):
+    common = {"setup": f"subject = {owner}()", "help": "subject.set_result(1)"}
+    yield Method(owner, "result", call="subject.result(TIMEOUT)", **common)
+    yield Method(owner, "exception", call="subject.exception(TIMEOUT)", **common)
+    yield Method(owner, "__await__", call="await subject", is_async=True, **common)
+
+
 def asyncio_rows():
     """The drop-ins for asyncio: coroutine methods under the standard names, for one loop only."""
 
@@ -227,6 +234,7 @@ def unified_rows():
     yield from queue_rows("oneloom.SimpleQueue", bounded=False)
     yield from thread_rows("oneloom.Thread")
     yield from process_rows("oneloom.Process")
+    yield from future_rows("oneloom.Future")
 
 
 ROWS_OF = {
@@ -288,12 +296,15 @@ NEVER_WAIT = {
     "maxsize", "unfinished_tasks", "is_shutdown", "shutdown", "start", "run", "cancel", "is_alive", "daemon", "ident", "native_id",
     "getName", "setName", "isDaemon", "setDaemon", "terminate", "kill", "close", "pid", "exitcode", "sentinel", "authkey",
     "recovered", "mutex", "not_empty", "not_full", "all_tasks_done", "queue", "owner", "acquire_lock", "release_lock", "locked_lock",
+    "done", "cancelled", "running", "add_done_callback", "set_result", "set_exception", "set_running_or_notify_cancel",
 }  # fmt: skip
 # Methods that wait elsewhere, but not here.
 NEVER_WAIT_HERE = {
     ("SimpleQueue", "put"): "has no bound",
     ("SimpleQueue", "put_async"): "has no bound",
 }
+# Whose waits depend on workers, and are tried in tests/pools.
+POOLS = {"Pool", "ThreadPool", "ProcessPool"}
 WAITING_DUNDERS = {"__enter__", "__aenter__", "__next__", "__anext__", "__await__"}
 
 
@@ -304,6 +315,8 @@ def public_classes():
         for name in module.__all__:
             found = getattr(module, name)
             if inspect.isclass(found) and found.__module__.startswith("oneloom") and not issubclass(found, BaseException):
+                if name in POOLS:
+                    continue
                 seen.setdefault(found, f"{module.__name__}.{name}")
     return seen | {getattr(oneloom.shared, kind): f"oneloom.shared.{kind}" for kind in SHARED}
 
