@@ -243,6 +243,8 @@ RUST = (
     Row("rust-shared-tuple", "Rust: a small tuple from one process to another", {"ipc-channel": None}),
     Row("rust-shared-round-trip", "Rust: 100 bytes to another process and back", {"ipc-channel": None}),
     Row("rust-pool-submit", "Rust: threads: submit, then all results", {"rayon": None, "crossbeam-channel": None}),
+    Row("rust-process-pool-submit", "Rust: processes: submit, then all results", {"ipc-channel": None}),
+    Row("rust-process-pool-round-trip", "Rust: processes: one task's round trip", {"ipc-channel": None}),
 )
 
 ROWS = (*threads(), *coroutines(), *shared_rows.rows(), *pool_rows.rows(), *RUST)

@@ -4,6 +4,7 @@
 
 mod mutex;
 mod pool;
+mod process_pool;
 mod processes;
 mod queue;
 mod rounds;
@@ -14,7 +15,10 @@ use oneloom::process;
 use rounds::Effort;
 
 fn main() {
-    process::init(processes::register);
+    process::init(|functions| {
+        processes::register(functions);
+        process_pool::register(functions);
+    });
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [key, rounds, milliseconds] = arguments.as_slice() else {
         eprintln!("usage: oneloom-benches ROW ROUNDS MILLISECONDS");
@@ -24,8 +28,12 @@ fn main() {
         rounds: rounds.parse().expect("a number of rounds"),
         sample: Duration::from_millis(milliseconds.parse().expect("milliseconds for a sample")),
     };
-    let mut rows =
-        mutex::rows().into_iter().chain(queue::rows()).chain(processes::rows()).chain(pool::rows());
+    let mut rows = mutex::rows()
+        .into_iter()
+        .chain(queue::rows())
+        .chain(processes::rows())
+        .chain(pool::rows())
+        .chain(process_pool::rows());
     match rows.find(|row| row.key == key) {
         Some(row) => rounds::measure(&row, effort),
         None => panic!("no row is called {key}"),

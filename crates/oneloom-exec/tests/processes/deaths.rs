@@ -92,9 +92,9 @@ fn a_time_limit_counts_from_the_start_of_each_run() {
     let works = Works::new(1);
     works.ask(task::ECHO, 1).answer();
     // Together these take longer than any of them may.
-    let limit = Limits { timeout: Some(Duration::from_millis(2000)), retries: 0 };
-    let handles: Vec<_> = (0..10).map(|_| works.submit(limit, task::SLEEP, 250, &[])).collect();
-    assert!(handles.into_iter().all(|handle| handle.answer() == 250));
+    let limit = Limits { timeout: Some(Duration::from_millis(400)), retries: 0 };
+    let handles: Vec<_> = (0..10).map(|_| works.submit(limit, task::SLEEP, 50, &[])).collect();
+    assert!(handles.into_iter().all(|handle| handle.answer() == 50));
     let started = Instant::now();
     let limit = Limits { timeout: Some(Duration::from_millis(50)), retries: 2 };
     let hopeless = works.submit(limit, task::SLEEP, 100_000, &[]);
