@@ -87,9 +87,9 @@ pub struct Dispatch<T> {
     /// How many tasks each gets at most.
     tasks_per_worker: u64,
     pace: Pace,
-    /// How many workers in a row have failed to begin, and how the last one did.
+    /// How many workers in a row have failed to begin; how the last one did, and its process if it had one.
     false_starts: u32,
-    why_not: String,
+    why_not: (String, Option<u32>),
     /// Why it takes no tasks any more.
     refused: Option<Refusal>,
     closed: bool,
@@ -114,7 +114,7 @@ impl<T: Content> Dispatch<T> {
             tasks_per_worker: tasks_per_worker.unwrap_or(u64::MAX).max(1),
             pace: Pace::default(),
             false_starts: 0,
-            why_not: String::new(),
+            why_not: Default::default(),
             refused: None,
             closed: false,
             dropping: false,
@@ -182,7 +182,7 @@ impl<T: Content> Dispatch<T> {
         if let Some(place) = self.place_of(number) {
             self.workers.swap_remove(place);
             self.moved = true;
-            self.false_start(why);
+            self.false_start(why, None);
         }
     }
 
@@ -257,7 +257,7 @@ impl<T: Content> Dispatch<T> {
         self.moved = true;
         if worker.phase == Phase::Starting {
             let text = exit.text.as_ref().map(|text| format!("\n{text}")).unwrap_or_default();
-            self.false_start(format!("process {} {}{text}", worker.pid, exit.status));
+            self.false_start(format!("process {} {}{text}", worker.pid, exit.status), Some(worker.pid));
         }
         for id in worker.assigned {
             self.fail(id, Failure::Died { pid: worker.pid, exit: exit.clone() });
@@ -447,10 +447,11 @@ impl<T: Content> Dispatch<T> {
                 self.false_starts = 0;
                 // Only tasks bring new attempts.
                 self.wanted = 0;
-                Failure::Refused(Refusal::Launch(format!(
-                    "{FALSE_STARTS} workers in a row ended before they were ready; the last one: {}",
-                    self.why_not
-                )))
+                let (last, pid) = std::mem::take(&mut self.why_not);
+                let why = format!(
+                    "{FALSE_STARTS} workers in a row ended before they were ready; the last one: {last}"
+                );
+                Failure::Refused(Refusal::Launch { why, pid })
             }
             None => return,
         };
@@ -460,9 +461,9 @@ impl<T: Content> Dispatch<T> {
         }
     }
 
-    fn false_start(&mut self, why: String) {
+    fn false_start(&mut self, why: String, pid: Option<u32>) {
         self.false_starts += 1;
-        self.why_not = why;
+        self.why_not = (why, pid);
     }
 
     /// A run of a task has failed.

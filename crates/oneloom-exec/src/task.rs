@@ -94,7 +94,12 @@ pub enum Refusal {
     /// A worker said so: what it said.
     Worker(Arc<Packet>),
     /// Workers could not be started, or ended before they were ready, several times in a row.
-    Launch(String),
+    Launch {
+        /// What there is to say.
+        why: String,
+        /// The last one's process, if it had one.
+        pid: Option<u32>,
+    },
     /// It was shut down.
     ShutDown,
     /// It is the parent's, and this is the child of a fork.
@@ -105,7 +110,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Worker(_) => out.write_str("a worker of the pool could not begin"),
-            Self::Launch(why) => out.write_str(why),
+            Self::Launch { why, .. } => out.write_str(why),
             Self::ShutDown => out.write_str("the pool was shut down: it takes no more tasks"),
             Self::Forked => out.write_str(
                 "this pool is the parent's: a process that was forked from it makes one of its own",

@@ -125,17 +125,25 @@ class Worker(multiprocessing.Process):
 
     def died(self, doing: str) -> WorkerDied:
         """The error of the task that it ran."""
+        return self._end(f"while it ran {doing}")
+
+    def never_ready(self) -> WorkerDied:
+        """The error of tasks for which there is no worker, because several in a row ended as this one did."""
+        cure = "" if self._method == "fork" else f" {MAIN_GUARD}"
+        return self._end("before it was ready, as those before it did", f"; {SAID_WHY}{cure}")
+
+    def _end(self, when: str, hint: str = "") -> WorkerDied:
         started = self.ended()
         who = f"the worker {self.name} (pid {self.pid})"
         exitcode = started.returncode
         assert exitcode is not None
         if started.status_is_lost:
             return WorkerDied(
-                f"{who} ended while it ran {doing}. How is not known: SIGCHLD is ignored, or somebody else has waited for it"
+                f"{who} ended {when}. How is not known: SIGCHLD is ignored, or somebody else has waited for it{hint}"
             )
         crash = self._crash.read()
         how = in_words(exitcode, started.out_of_memory, stack_is_known=bool(crash))
-        return WorkerDied(f"{who} {how} while it ran {doing}" + (f"\n\n{crash}" if crash else ""), exitcode)
+        return WorkerDied(f"{who} {how} {when}{hint}" + (f"\n\n{crash}" if crash else ""), exitcode)
 
 
 class _Main:

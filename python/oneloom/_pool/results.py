@@ -6,7 +6,6 @@ import pickle
 
 from oneloom import _remote
 from oneloom._pool.base import InitializerError
-from oneloom._process import MAIN_GUARD, SAID_WHY
 from oneloom._worker_died import WorkerDied
 
 TYPE_CHECKING = False
@@ -38,12 +37,14 @@ def timed_out(pid: int, name: str) -> TimeoutError:
     return TimeoutError(f"{name} took longer than its timeout; its worker (pid {pid}) was killed")
 
 
-def refused(words: str, by_launch: bool, begun: bool, told: bytes | None) -> Exception:
-    """Why a pool takes no tasks, or has no worker: `told` by an initializer, or `by_launch`, perhaps of one that had `begun`."""
+def refused(words: str, by_launch: bool, last: Worker | None, told: bytes | None) -> Exception:
+    """Why a pool takes no tasks, or has no worker: `told` by an initializer, or `by_launch`; the `last` one had begun."""
     if told is not None:
         error = InitializerError("the pool's initializer raised, so no worker can run a task")
         error.__cause__ = raised(told)
         return error
+    if last is not None:
+        return last.never_ready()
     if by_launch:
-        return WorkerDied(f"{words}; {SAID_WHY} {MAIN_GUARD}" if begun else words)
+        return WorkerDied(words)
     return RuntimeError(words)

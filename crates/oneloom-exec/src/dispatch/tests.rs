@@ -280,7 +280,9 @@ fn three_false_starts_in_a_row_end_what_waits() {
     assert_eq!(actions(&mut machine), ["launch 1", "launch 2", "launch 3"]);
     machine.not_launched(3, "the last".into());
     machine.advance(0);
-    let Some(Action::Finish(_, _, Failure::Refused(Refusal::Launch(why)))) = machine.next_action() else {
+    let Some(Action::Finish(_, _, Failure::Refused(Refusal::Launch { why, pid: None }))) =
+        machine.next_action()
+    else {
         panic!("no refusal")
     };
     assert!(why.contains("the last"), "{why}");
@@ -310,7 +312,7 @@ fn as_long_as_a_worker_lives_tasks_wait_for_it() {
 fn what_one_worker_refuses_is_refused_by_all() {
     let mut machine = Machine::new(2, None);
     submit(&mut machine, PLAIN, 0);
-    machine.refuse(1, Refusal::Launch("no".into()));
+    machine.refuse(1, Refusal::Launch { why: "no".into(), pid: None });
     machine.advance(0);
     assert_eq!(actions(&mut machine), ["launch 1", "1 ends: Refused"]);
     assert!(machine.submit(Runs::default(), PLAIN, 0).is_err());

@@ -30,7 +30,7 @@ tests!(
 
 fn refusal(handle: Handle) -> String {
     match handle.failure() {
-        Failure::Refused(Refusal::Launch(why)) => why,
+        Failure::Refused(Refusal::Launch { why, .. }) => why,
         other => panic!("not refused: {other:?}"),
     }
 }

@@ -38,7 +38,13 @@ impl Report for Task {
             }
             End::Lost(Failure::Died { pid, .. }) => Ended::Died(self.surroundings.worker(pid), pid),
             End::Lost(Failure::TimedOut { pid }) => Ended::TimedOut(pid),
-            End::Lost(Failure::Refused(refusal)) => Ended::Refused(refusal, self.surroundings.clone()),
+            End::Lost(Failure::Refused(refusal)) => {
+                let last = match &refusal {
+                    Refusal::Launch { pid: Some(pid), .. } => self.surroundings.worker(*pid),
+                    _ => None,
+                };
+                Ended::Refused(refusal, last)
+            }
             End::Lost(Failure::Memory(failure)) => Ended::NotSent(failure),
         };
         let answer = Answer { end: Some(end), arrived: None, known: self.known };
@@ -51,7 +57,7 @@ enum Ended {
     Failed(Packet),
     Died(Option<Arc<WorkerObject>>, u32),
     TimedOut(u32),
-    Refused(Refusal, Arc<Surroundings>),
+    Refused(Refusal, Option<Arc<WorkerObject>>),
     NotSent(oneloom_shm::error::Error),
 }
 
@@ -110,8 +116,8 @@ impl Unpack for Answer {
                 from_results(python, 2)?.call1((worker, pid, name))?.unbind()
             }
             Some(Ended::TimedOut(pid)) => from_results(python, 3)?.call1((pid, name))?.unbind(),
-            Some(Ended::Refused(refusal, surroundings)) => {
-                refused(python, &refusal, &surroundings).into_value(python).into_any()
+            Some(Ended::Refused(refusal, last)) => {
+                refused(python, &refusal, last.as_deref()).into_value(python).into_any()
             }
             Some(Ended::NotSent(failure)) => crate::shared::error(failure).into_value(python).into_any(),
         };
@@ -127,16 +133,17 @@ impl Unpack for Answer {
     }
 }
 
-/// Why a pool takes no tasks.
-pub fn refused(python: Python<'_>, refusal: &Refusal, surroundings: &Surroundings) -> PyErr {
+/// Why a pool takes no tasks, or has no worker for them; then, the `last` one that did not come to be ready.
+pub fn refused(python: Python<'_>, refusal: &Refusal, last: Option<&WorkerObject>) -> PyErr {
     static REFUSED: OnceLock<Py<PyAny>> = OnceLock::new();
     let told = match refusal {
         Refusal::ShutDown => return PyRuntimeError::new_err("cannot schedule new futures after shutdown"),
         Refusal::Worker(packet) => packet.bytes().ok(),
         _ => None,
     };
-    let (launch, begun) = (matches!(refusal, Refusal::Launch(_)), !surroundings.is_unstartable());
+    let launch = matches!(refusal, Refusal::Launch { .. });
+    let last = last.map(|worker| worker.0.clone_ref(python));
     let made = imported(python, &REFUSED, "oneloom._pool.results", &["refused"])
-        .and_then(|refused| refused.call1((refusal.to_string(), launch, begun, told)));
+        .and_then(|refused| refused.call1((refusal.to_string(), launch, last, told)));
     made.map_or_else(|error| error, PyErr::from_value)
 }

@@ -101,7 +101,7 @@ impl ProcessPool {
         let limits = limits.unwrap_or(content.limits);
         match python.detach(|| content.engine.submit(packet, limits, task)) {
             Ok(task) => canceller.task.store(task.0, Ordering::Release),
-            Err(refusal) => return Err(refused(python, &refusal, &content.surroundings)),
+            Err(refusal) => return Err(refused(python, &refusal, None)),
         }
         Ok(future)
     }

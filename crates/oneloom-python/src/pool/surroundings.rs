@@ -70,8 +70,6 @@ pub struct Surroundings {
     to_call: Mutex<Receiver<Calling>>,
     /// Whether the caller was asked for.
     calling: AtomicBool,
-    /// Whether the last worker could not even be started.
-    unstartable: AtomicBool,
     workers: Mutex<Workers>,
 }
 
@@ -90,7 +88,6 @@ impl Surroundings {
             calls,
             to_call: Mutex::new(to_call),
             calling: AtomicBool::new(false),
-            unstartable: AtomicBool::new(false),
             workers: Mutex::default(),
         }
     }
@@ -100,11 +97,6 @@ impl Surroundings {
         let workers = locked(&self.workers);
         let ended = workers.ended.iter().rev().find(|(other, _)| *other == pid).map(|(_, worker)| worker);
         ended.or_else(|| workers.living.get(&pid)).cloned()
-    }
-
-    /// Whether the last worker could not even be started.
-    pub fn is_unstartable(&self) -> bool {
-        self.unstartable.load(Ordering::Acquire)
     }
 
     fn call(&self, calling: Calling) {
@@ -244,7 +236,6 @@ impl PoolSeat {
     fn launched(&self, python: Python<'_>, pid: u32, worker: Py<PyAny>) {
         let before = locked(&self.surroundings.workers).living.insert(pid, Arc::new(WorkerObject(worker)));
         drop(before);
-        self.surroundings.unstartable.store(false, Ordering::Release);
         if let Some(seat) = self.take() {
             python.detach(|| seat.launched(pid));
         }
@@ -252,7 +243,6 @@ impl PoolSeat {
 
     /// Says why none could be started.
     fn failed(&self, python: Python<'_>, why: String) {
-        self.surroundings.unstartable.store(true, Ordering::Release);
         if let Some(seat) = self.take() {
             python.detach(|| seat.failed(why));
         }

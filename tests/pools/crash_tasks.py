@@ -1,0 +1,110 @@
+"""What the workers of the crash tests run: harmless tasks, and every way in which a process may die over one.
+
+A module of its own that imports little: workers that are spawned import it.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+# Longer than any test waits: who does this is killed, or fails its test.
+FOR_EVER = 600
+
+
+def die(how):
+    """Ends this process, or runs out of memory: a signal's name, "exit" or "memory"."""
+    if how == "memory":
+        return bytearray(1 << 62)
+    if how == "exit":
+        os._exit(3)
+    os.kill(os.getpid(), getattr(signal, how))
+    time.sleep(FOR_EVER)
+
+
+class DiesWhenRead:
+    """Whoever unpickles it dies."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def __reduce__(self):
+        return die, (self.how,)
+
+
+class DiesWhenWritten:
+    """Whoever pickles it dies."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def __reduce__(self):
+        die(self.how)
+
+
+def neighbour(number):
+    """A task that harms nobody, and who ran it."""
+    return number, os.getpid()
+
+
+def with_argument(argument):
+    return argument
+
+
+def with_result(how):
+    return DiesWhenWritten(how)
+
+
+def count_and_die(counter, how):
+    """Leaves a byte in a file for each time that it was begun."""
+    with open(counter, "ab") as file:
+        file.write(b"x")
+    die(how)
+
+
+def die_at_first(marker, how):
+    """Dies in the first process that comes here alone."""
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    die(how)
+
+
+def tell(path):
+    """Writes down who runs this, for those who look before it has ended."""
+    unfinished = Path(f"{path}.unfinished")
+    unfinished.write_text(f"{os.getpid()} {time.monotonic()}")
+    unfinished.rename(path)
+
+
+def tell_and_stay(path):
+    tell(path)
+    time.sleep(FOR_EVER)
+
+
+def tell_and_pause(path, seconds):
+    tell(path)
+    time.sleep(seconds)
+
+
+def wait_and_die(path, told, how):
+    """Says that it has begun, and dies as soon as there is a file."""
+    tell(told)
+    while not os.path.exists(path):
+        time.sleep(0.001)
+    die(how)
+
+
+def wait_for(path):
+    while not os.path.exists(path):
+        time.sleep(0.001)
+
+
+def pause(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def nothing(*_arguments):
+    pass
