@@ -6,7 +6,6 @@ What can't be pickled becomes an error that names the part to blame, by the expr
 from __future__ import annotations
 
 import pickle
-import traceback
 from multiprocessing.reduction import ForkingPickler
 from types import FunctionType
 
@@ -91,6 +90,8 @@ def _pickle(thing: Any, file: IO[bytes]) -> None:
 
 def failed_with(error: BaseException, whose: str, dumps: Callable[[Any], bytes] = _dumps) -> _Failure:
     """An exception in a form that can be pickled and read elsewhere, whatever it is."""
+    import traceback  # Here, because a worker would wait for it at its start.
+
     text = "".join(traceback.format_exception(error))
     said = f"{whose} raised {''.join(traceback.format_exception_only(error)).rstrip()}"
     try:

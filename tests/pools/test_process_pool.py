@@ -279,6 +279,33 @@ def test_records_reach_the_owners_loggers(pool, caplog):
     assert caplog.records[0].process != os.getpid()
 
 
+def test_records_of_a_task_that_first_imports_logging_reach_the_owners_loggers(tmp_path):
+    script = tmp_path / "late.py"
+    script.write_text(
+        textwrap.dedent("""
+            import sys
+            import oneloom
+
+            def task():
+                was_there = "logging" in sys.modules
+                import logging
+
+                logging.getLogger("late").error("hello")
+                return was_there
+
+            if __name__ == "__main__":
+                import logging
+
+                logging.basicConfig(format="the owner: %(name)s: %(message)s")
+                with oneloom.ProcessPool(1, start_method="spawn") as pool:
+                    print(pool.submit(task).result(60))
+        """)
+    )
+    with program("", command=[sys.executable, str(script)]) as child:
+        ended = finish(child, PATIENCE).check()
+    assert (ended.out, ended.err) == ("False\n", "the owner: late: hello\n")
+
+
 # Ends.
 
 

@@ -11,7 +11,6 @@ from multiprocessing import process, spawn
 from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
 
 from oneloom import shared
-from oneloom._memory import Memory
 from oneloom._pool import pickling, worker
 from oneloom._process import MAIN_GUARD, SAID_WHY
 from oneloom._process_end import STARTED_BY, KnownEnd
@@ -21,8 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-_MOST_OF_CRASH = 8 << 10
 
 
 def default_start_method() -> str:
@@ -37,20 +34,6 @@ def require_main_guard(method: str, what: str) -> None:
     """RuntimeError where a child that imports the main module anew comes to the place that starts workers."""
     if method != "fork" and getattr(process.current_process(), "_inheriting", False):
         raise RuntimeError(f"{what} can't start workers while a child imports the main module. {MAIN_GUARD}")
-
-
-class _Crash(Memory):
-    """Where a worker's faulthandler writes."""
-
-    def enable(self) -> None:
-        """In the worker."""
-        import faulthandler
-
-        faulthandler.enable(self._descriptor)
-
-    def read(self) -> str:
-        """In the owner, when the worker is gone."""
-        return os.pread(self._descriptor, _MOST_OF_CRASH, 0).decode(errors="replace").rstrip()
 
 
 class Plan:
@@ -89,12 +72,12 @@ class Plan:
 
 
 class Worker(multiprocessing.Process):
-    """One worker's process, as its owner sees it; pickled, as the child does."""
+    """One worker's process, as its owner sees it."""
 
     def __init__(self, plan: Plan, seat: bytes, family: tuple[int, int | None], name: str) -> None:
         super().__init__(name=name, daemon=False)
         self._method = plan.method
-        self._crash = _Crash()
+        self._crash = worker.Crash()
         self._orders = worker.Orders(
             main=plan.main,
             seat=seat,
@@ -110,8 +93,12 @@ class Worker(multiprocessing.Process):
         return STARTED_BY[self._method](process_obj)
 
     def run(self) -> None:
-        """In the child."""
+        """In a child by fork."""
         worker.work(self._orders)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        # Nothing that only its owner needs is imported in a child that is started anew.
+        return worker.InChild, (vars(self),)
 
     def forget_start(self) -> None:
         """Drop what only the child needs."""

@@ -6,22 +6,42 @@ import os
 import pickle
 import signal
 import sys
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing.process import BaseProcess
 
 from oneloom import _native_pool, _remote
+from oneloom._memory import Memory
 from oneloom._native_pool import Raised
 from oneloom._pool import map, pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
     from logging import LogRecord
-    from types import FrameType
+    from types import FrameType, ModuleType
     from typing import Any
 
     from oneloom._pool.map import Chunk
 
 # So much a worker needs beside what it has, or it can't even say what went wrong.
 _LEAST_ROOM = 8 << 20
+_MOST_OF_CRASH = 8 << 10
+
+
+class Crash(Memory):
+    """Where a worker's faulthandler writes."""
+
+    def enable(self) -> None:
+        """In the worker."""
+        import faulthandler
+
+        faulthandler.enable(self._descriptor)
+
+    def read(self) -> str:
+        """In the owner, when the worker is gone."""
+        return os.pread(self._descriptor, _MOST_OF_CRASH, 0).decode(errors="replace").rstrip()
 
 
 class Orders:
@@ -31,11 +51,24 @@ class Orders:
         self.__dict__.update(orders)
 
     seat: bytes
-    crash: Any
+    crash: Crash
     initializer: pickling.Function | None
     initargs: tuple[Any, ...]
     memory_limit: int | None
     logged: dict[str, int] | None
+
+
+class InChild(BaseProcess):
+    """A worker's process as it sees itself, where it was started anew: what `launch.Worker` is pickled as."""
+
+    _start_method = None
+    _orders: Orders
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+    def run(self) -> None:
+        work(self._orders)
 
 
 def work(orders: Orders) -> None:
@@ -46,7 +79,7 @@ def work(orders: Orders) -> None:
     orders.crash.enable()
     _write_by_line()
     if orders.logged is not None:
-        _send_records(worker, orders.logged)
+        _when_logging_is_there(partial(_send_records, worker, orders.logged))
     try:
         if orders.memory_limit is not None:
             _limit_memory(orders.memory_limit)
@@ -130,6 +163,36 @@ def _limit_memory(limit: int) -> None:
         )
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _when_logging_is_there(then: Callable[[], None]) -> None:
+    """Call this at once, or right after something has imported logging: that would make each start longer by a tenth."""
+    if "logging" in sys.modules:
+        then()
+    else:
+        sys.meta_path.insert(0, _Logging(then))
+
+
+class _Logging:
+    """Finds nothing but logging, once. It stays among the finders: other threads may go through them just then."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then: Callable[[], None] | None = then
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != "logging" or self._then is None:
+            return None
+        then, self._then = self._then, None
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_go_on(module: ModuleType) -> None:
+                execute(module)
+                then()
+
+            spec.loader.exec_module = execute_and_go_on  # type: ignore[method-assign]
+        return spec
 
 
 def _send_records(worker: Any, levels: dict[str, int]) -> None:
