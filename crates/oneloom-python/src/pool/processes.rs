@@ -36,7 +36,11 @@ impl Drop for Content {
     fn drop(&mut self) {
         // A pool that nobody has any more does what it was given, and ends. In the child of a fork it is the parent's.
         if fork::generation() == self.born {
-            self.engine.shut_down(false);
+            // Where nobody can attach, nobody has to detach.
+            let shut_down = || self.engine.shut_down(false);
+            if Python::try_attach(|python| python.detach(shut_down)).is_none() {
+                shut_down();
+            }
         }
     }
 }
@@ -57,7 +61,8 @@ struct Canceller {
 impl Cancel for Canceller {
     fn cancel(&self, running: bool) -> bool {
         let task = TaskId(self.task.load(Ordering::Acquire));
-        task != TaskId::NONE && self.engine.cancel(task, running)
+        // Others may be changing the pool, and some of those wait for memory.
+        task != TaskId::NONE && Python::attach(|python| python.detach(|| self.engine.cancel(task, running)))
     }
 
     fn help(&self, done: &dyn Fn() -> bool) {
