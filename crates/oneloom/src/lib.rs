@@ -37,7 +37,7 @@
 //! | [`SimpleQueue<T>`] | the plainest: no bound, no end |
 //! | [`OneShot<T>`] | a value that is set once and waited for |
 //! | [`shared`] | locks, flags and queues for several processes at once, surviving the death of any of them |
-//! | [`pool::ThreadPool`] | threads that run closures, and futures of what comes of them |
+//! | [`pool::ThreadPool`], [`pool::ProcessPool`] | workers that run closures or functions, and futures of what comes of them |
 //! | [`pool::ProcessPool`] | processes that run functions of this program; one crash costs one task |
 //! | [`process::Process`] | a function of this program in a process of its own |
 //!
@@ -168,6 +168,47 @@
 //! }
 //! ```
 //!
+//! # Pools
+//!
+//! A [`pool::ThreadPool`] runs closures, a [`pool::ProcessPool`] functions of this program; their futures are waited for on a
+//! thread or awaited on any executor.
+//!
+//! ```standalone_crate
+//! use oneloom::pool::{Limits, ProcessPool, TaskError, ThreadPool};
+//! use oneloom::process;
+//! use std::time::Duration;
+//!
+//! fn count_primes(below: u64) -> usize {
+//!     (2..below).filter(|number| (2..*number).all(|factor| number % factor != 0)).count()
+//! }
+//!
+//! fn crash(_: ()) {
+//!     std::process::abort()
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     process::init(|functions| {
+//!         functions.add(count_primes); // first: a worker runs this main, too
+//!         functions.add(crash);
+//!     });
+//!
+//!     let threads = ThreadPool::new(4); // for closures
+//!     let base = 10;
+//!     assert_eq!(threads.submit(move || base + 1).wait()?, 11);
+//!
+//!     let processes = ProcessPool::new(2)?; // for functions, where one crash costs one task
+//!     let crashed = processes.submit(crash, ());
+//!     let counts = [10, 100, 1000].map(|below| processes.submit(count_primes, below));
+//!     assert!(matches!(crashed.wait(), Err(TaskError::Died { .. })));
+//!     assert_eq!(counts.map(|count| count.wait()), [Ok(4), Ok(25), Ok(168)]);
+//!
+//!     let limits = Limits { timeout: Some(Duration::from_secs(30)), retries: 2 };
+//!     let task = processes.submit_with(limits, count_primes, 100);
+//!     assert_eq!(pollster::block_on(task)?, 25); // on any executor
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Examples to run
 //!
 //! `cargo run --release -p oneloom --example …`
@@ -175,7 +216,8 @@
 //! - `pipeline`: a word count by threads and tasks over two queues, beside the same over `std::sync::mpsc`;
 //! - `bounded`: a fast producer waits for a slow consumer;
 //! - `two_locks`: the deadlock above, which ends by itself;
-//! - `killed_worker`: worker processes on a shared queue, one of which is killed in the midst of it.
+//! - `killed_worker`: worker processes on a shared queue, one of which is killed in the midst of it;
+//! - `crashing_task`: tasks on a pool of processes, of which one crashes, one panics and one never ends.
 //!
 //! Linux 5.10 or newer, on x86-64 or aarch64.
 
