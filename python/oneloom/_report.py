@@ -148,7 +148,10 @@ def _lines_of(wait: _Wait, holder: _Party | None = None) -> list[str]:
 
 def _line(who: str, thing: str, holder: str) -> str:
     # What ends is held by nobody.
-    held = "" if thing.startswith("the end of ") else f", held by {holder}"
+    if thing.startswith("the end of "):
+        held = ""
+    else:
+        held = f", which {holder} works at" if thing.startswith("future ") else f", held by {holder}"
     return f"  {who} waits for {thing}{held}"
 
 

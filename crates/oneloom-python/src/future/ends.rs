@@ -137,6 +137,7 @@ impl Ends {
     /// Watches a future, or a thread's completion; its end arrives as `index`.
     fn watch(&self, index: u32, thing: &Bound<'_, PyAny>) -> PyResult<()> {
         let thing = if let Ok(future) = thing.cast::<Future>() {
+            future.get().inner().require_pool()?;
             Thing::Future(Held(future.clone().unbind()))
         } else if let Ok(completion) = thing.cast::<Completion>() {
             Thing::Thread(Held(completion.clone().unbind()))
