@@ -8,14 +8,13 @@ as keep it busy for a moment.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections import deque
 from itertools import islice, starmap
-from queue import Empty
 
-from oneloom._native import Lock, SimpleQueue
+from oneloom._native import Lock
+from oneloom._native_future import Ends
 from oneloom._native_pool import Batches, Raised
 from oneloom._outcome import Generic
 
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from oneloom._future import Future
     from oneloom._outcome import _T
     from oneloom._pool.base import Pool, Settings
+
+    _UnderWay = tuple[Future[Any], list[Any]]
+    """A chunk's future, and its items."""
 
     _Chunk = tuple[float, list[Any]]
     """How many seconds it took, and each item's value, or a `Raised`."""
@@ -72,6 +74,99 @@ def _raised_there(failure: Any) -> Raised:
     return Raised(_remote.error_of(failure))
 
 
+class _InOrder:
+    """Chunks under way, whose results come in the chunks' order."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[_UnderWay] = deque()
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def add(self, future: Future[Any], items: list[Any], first: bool) -> None:
+        """Add one at the end, or as the first."""
+        (self._chunks.appendleft if first else self._chunks.append)((future, items))
+
+    def next(self) -> Future[Any] | None:
+        """What to wait for."""
+        return self._chunks[0][0] if self._chunks else None
+
+    def wait(self, future: Future[Any]) -> None:
+        """Wait until there may be something to take."""
+        try:
+            future.exception()
+        except BaseException:
+            if not future.cancelled():
+                raise
+
+    async def wait_async(self, future: Future[Any]) -> None:
+        """The same in a coroutine."""
+        try:
+            await future
+        except BaseException as error:
+            if not future.done() or (not future.cancelled() and error is not future.exception()):
+                raise
+
+    def take(self) -> Iterator[_UnderWay]:
+        """Those that are done, as far as it is their turn."""
+        while self._chunks and self._chunks[0][0].done():
+            yield self._chunks.popleft()
+
+    def clear(self) -> list[Future[Any]]:
+        """Forget them all; their futures."""
+        futures = [future for future, _ in self._chunks]
+        self._chunks.clear()
+        return futures
+
+    def end(self) -> None:
+        """Nothing comes any more."""
+
+
+class _AsTheyCome:
+    """Chunks under way, whose results come as they get done. By a number each, which others take when it is done."""
+
+    def __init__(self) -> None:
+        self._ends = Ends()
+        self._chunks: dict[int, _UnderWay] = {}
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def add(self, future: Future[Any], items: list[Any], first: bool) -> None:
+        number = self._free.pop() if self._free else len(self._chunks)
+        self._chunks[number] = future, items
+        self._ends.watch(number, future)
+
+    def next(self) -> Future[Any] | None:
+        return next(iter(self._chunks.values()))[0] if self._chunks else None
+
+    def wait(self, future: Future[Any]) -> None:
+        self._ends.wait(1)
+
+    async def wait_async(self, future: Future[Any]) -> None:
+        while not self._ends._wait_now(1):
+            await self._ends._wait_later(None)
+
+    def take(self) -> Iterator[_UnderWay]:
+        for number in self._ends.take():
+            chunk = self._chunks.pop(number, None)
+            if chunk is not None:
+                self._free.append(number)
+                yield chunk
+
+    def clear(self) -> list[Future[Any]]:
+        futures = [future for future, _ in self._chunks.values()]
+        self._chunks.clear()
+        self._ends.close()
+        self.end()
+        return futures
+
+    def end(self) -> None:
+        # Another thread may wait there, too: it finds nothing, and says so to the next.
+        self._ends.arrive(0)
+
+
 class Results(Batches, Generic["_T"]):
     """The results of a `map`, one for each item; what an item raised is raised in its place, and the next follows.
 
@@ -109,23 +204,20 @@ class Results(Batches, Generic["_T"]):
         self._size = 1 if chunksize is None or self._alone else chunksize
         self._total = total
         self._least_window = self._window = 2 * pool.workers + 2
-        # Chunks under way with their items; where their order does not matter, each arrives when it is done.
-        self._ahead: deque[tuple[Future[Any], list[Any]]] = deque()
-        self._arrived: SimpleQueue[Future[Any] | None] | None = None if ordered else SimpleQueue()
-        self._under_way: dict[Future[Any], list[Any]] = {}
+        self._ahead = _InOrder() if ordered else _AsTheyCome()
         # What the items themselves raised: comes after all of them.
         self._failure: BaseException | None = None
         self._lock = Lock(name="the items of a map")
         self._bar = _bar(total) if progress else None
         with self._lock:
             self._feed()
-        if not self._ahead and not self._under_way:
+        if not self._ahead:
             self._raise_failure()
         self._is_new = self._is_open = True
 
     def _feed(self) -> None:
         """Send as many chunks as the window has room for. Under the lock."""
-        while self._items is not None and len(self._ahead) + len(self._under_way) < self._window:
+        while self._items is not None and len(self._ahead) < self._window:
             try:
                 chunk = list(islice(self._items, self._size))
                 if len(chunk) < self._size:
@@ -144,63 +236,37 @@ class Results(Batches, Generic["_T"]):
             future = self._pool._submit(self._settings, self._function, arguments, {})
         else:
             future = self._pool._submit_chunk(self._settings, self._function, self._star, chunk)
-        if self._arrived is not None:
-            self._under_way[future] = chunk
-            future.add_done_callback(self._arrived.put)
-        elif first:
-            self._ahead.appendleft((future, chunk))
-        else:
-            self._ahead.append((future, chunk))
+        self._ahead.add(future, chunk, first)
 
     def _next_batch(self) -> list[Any] | None:
         """Wait for the next results; None if there are none left. What `next` asks when it has no more."""
         while (future := self._next_future()) is not None:
-            if self._arrived is None:
-                _wait(future)
-                batch = self._take()
-            else:
-                batch = self._take(self._arrived.get())
-            if batch:
+            self._ahead.wait(future)
+            if batch := self._take():
                 return batch
         self._end()
         return None
 
     async def _next_batch_async(self) -> list[Any] | None:
         while (future := self._next_future()) is not None:
-            if self._arrived is None:
-                await _wait_async(future)
-                batch = self._take()
-            else:
-                batch = self._take(await self._arrived.get_async())
-            if batch:
+            await self._ahead.wait_async(future)
+            if batch := self._take():
                 return batch
         self._end()
         return None
 
     def _next_future(self) -> Future[Any] | None:
-        """The chunk whose results come next, or any one under way."""
         with self._lock:
             self._is_new = False
             self._feed()
-            if self._arrived is not None:
-                return next(iter(self._under_way), None)
-            return self._ahead[0][0] if self._ahead else None
+            return self._ahead.next()
 
-    def _take(self, arrived: Future[Any] | None = None) -> list[Any]:
+    def _take(self) -> list[Any]:
         """The results that are there; perhaps none, since another thread may have them."""
         batch: list[Any] = []
         with self._lock:
-            if self._arrived is None:
-                while self._ahead and self._ahead[0][0].done() and len(batch) < _LARGEST:
-                    self._settle(*self._ahead.popleft(), batch)
-            else:
-                futures = [arrived]
-                with contextlib.suppress(Empty):
-                    futures += [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
-                for future in futures:
-                    items = self._under_way.pop(future, None) if future is not None else None
-                    if future is not None and items is not None:
-                        self._settle(future, items, batch)
+            for future, items in self._ahead.take():
+                self._settle(future, items, batch)
             self._feed()
         if self._bar is not None:
             self._bar.update(len(batch))
@@ -236,8 +302,7 @@ class Results(Batches, Generic["_T"]):
         self._window = max(self._least_window, min(fitting, _FARTHEST))
 
     def _end(self) -> None:
-        if self._arrived is not None:
-            self._arrived.put(None)  # Another thread may wait there, too.
+        self._ahead.end()
         if self._bar is not None:
             self._bar.close()
         self._raise_failure()
@@ -255,9 +320,7 @@ class Results(Batches, Generic["_T"]):
         with self._lock:
             self._is_new = self._is_open = False
             self._items = None
-            futures = [future for future, _ in self._ahead] + list(self._under_way)
-            self._ahead.clear()
-            self._under_way.clear()
+            futures = self._ahead.clear()
         self._drop()
         for future in futures:
             future.cancel()
@@ -291,23 +354,6 @@ class Results(Batches, Generic["_T"]):
                 raise StopAsyncIteration
             self._add(batch)
         return self.__next__()
-
-
-def _wait(future: Future[Any]) -> None:
-    """Wait until it is done, whatever has become of it."""
-    try:
-        future.exception()
-    except BaseException:
-        if not future.cancelled():
-            raise
-
-
-async def _wait_async(future: Future[Any]) -> None:
-    try:
-        await future
-    except BaseException as error:
-        if not future.done() or (not future.cancelled() and error is not future.exception()):
-            raise
 
 
 def _bar(total: int | None) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from oneloom._future import Future
-    from oneloom._pool.map import Chunk
+    from oneloom._pool.map import _Chunk
 
 _numbers = itertools.count(1)
 
@@ -82,7 +82,7 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
             raise ValueError("context= is for thread pools: a worker process has contexts of its own")
         return self._submit_with(settings.timeout, settings.retries, function, args, kwargs)
 
-    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[Chunk]:
+    def _submit_chunk(self, settings: Settings, function: Callable[..., Any], star: bool, items: list[Any]) -> Future[_Chunk]:
         return self._submit_run_with(settings.timeout, settings.retries, run_chunk, function, star, items)
 
     def _shutdown(self, wait: bool, cancel_futures: bool) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
     from typing import Any
 
-    from oneloom._pool.map import Chunk
+    from oneloom._pool.map import _Chunk
 
 # So much a worker needs beside what it has, or it can't even say what went wrong.
 _LEAST_ROOM = 8 << 20
@@ -91,7 +91,7 @@ def work(orders: Orders) -> None:
     worker.run()
 
 
-def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> Chunk:
+def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> _Chunk:
     """Run a chunk of a map's items; what they raise is told as what tasks raise."""
     seconds, values = map.run_chunk(function, star, items)
     for index, value in enumerate(values):
