@@ -2,8 +2,8 @@
 
 Items travel in chunks, each of them one task. How large a chunk is follows from how long the last ones took: long
 enough that sending it costs little beside, short enough that workers end together. The window bounds what is ahead,
-chunks that run or lie there and results that nobody has taken yet: a few for each worker, or where they are short as many
-as keep it busy for a moment.
+chunks that run or lie there and results that nobody has taken yet: a few for each worker, or as many as are taken in a
+moment, where that is more.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 # How long a chunk should take, in seconds, and how many items it has at most.
 _LONG_ENOUGH = 0.002
 _LARGEST = 4096
-# For how long there should be something to do for each worker, in seconds, and in how many chunks at most altogether.
-_AHEAD = 0.005
+# That moment, in seconds, and how many chunks are ahead at most.
+_MOMENT = 0.01
 _FARTHEST = 512
 
 
@@ -55,9 +55,14 @@ def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> _Ch
             values.append(Raised(error.with_traceback(trace and trace.tb_next)))
         else:
             if len(values) < len(items):
-                # An item of its own ended it.
-                values.append(Raised(RuntimeError(f"{function!r} raised StopIteration, which would end a loop silently")))
+                values.append(_raised(function, StopIteration()))
     return time.perf_counter() - began, values
+
+
+def _raised(function: Callable[..., Any], error: BaseException) -> Raised:
+    if isinstance(error, StopIteration):
+        error = RuntimeError(f"{function!r} raised StopIteration, which would end a loop silently")
+    return Raised(error)
 
 
 def raised_elsewhere(error: BaseException) -> tuple[Callable[..., Raised], tuple[Any, ...]]:
@@ -199,11 +204,13 @@ class Results(Batches, Generic["_T"]):
         self._star = star
         self._items: Iterator[Any] | None = items
         # A limit is each item's own, and so is another try: then an item is a task as any other.
-        self._alone = settings.timeout is not None or settings.retries > 0
-        self._measures = chunksize is None and not self._alone
-        self._size = 1 if chunksize is None or self._alone else chunksize
+        self._alone = chunksize == 1 or settings.timeout is not None or settings.retries > 0
+        self._measures = chunksize is None
+        self._size = chunksize if chunksize is not None and not self._alone else 1
         self._total = total
         self._least_window = self._window = 2 * pool.workers + 2
+        # How many chunks were taken since the moment began.
+        self._taken, self._moment = 0, time.monotonic()
         self._ahead = _InOrder() if ordered else _AsTheyCome()
         # What the items themselves raised: comes after all of them.
         self._failure: BaseException | None = None
@@ -267,6 +274,11 @@ class Results(Batches, Generic["_T"]):
         with self._lock:
             for future, items in self._ahead.take():
                 self._settle(future, items, batch)
+                self._taken += 1
+            passed = time.monotonic() - self._moment
+            if passed >= _MOMENT:
+                self._window = max(self._least_window, min(int(self._taken * _MOMENT / passed), _FARTHEST))
+                self._taken, self._moment = 0, time.monotonic()
             self._feed()
         if self._bar is not None:
             self._bar.update(len(batch))
@@ -280,7 +292,7 @@ class Results(Batches, Generic["_T"]):
             if not future.cancelled() and error is not future.exception():
                 raise
             if len(items) == 1 or future.cancelled():
-                batch += [Raised(error)] * len(items)
+                batch += [_raised(self._function, error)] * len(items)
             else:
                 # One of them has taken the others with it: each by itself, so that only that one fails.
                 for item in reversed(items):
@@ -288,18 +300,13 @@ class Results(Batches, Generic["_T"]):
             return
         if self._alone:
             batch.append(result)
-        else:
-            seconds, values = result
-            batch += values
-            self._measure(max(seconds, 1e-9), len(items))
-
-    def _measure(self, seconds: float, count: int) -> None:
-        """How many items the next chunks have, and how many chunks there are."""
+            return
+        seconds, values = result
+        batch += values
         if self._measures:
             # In steps, because the first items may tell little of the others.
-            self._size = max(1, min(int(_LONG_ENOUGH * count / seconds), self._size * 4, _LARGEST))
-        fitting = int(_AHEAD * self._pool.workers * count / (seconds * self._size))
-        self._window = max(self._least_window, min(fitting, _FARTHEST))
+            fitting = int(_LONG_ENOUGH * len(items) / max(seconds, 1e-9))
+            self._size = max(1, min(fitting, self._size * 16, _LARGEST))
 
     def _end(self) -> None:
         self._ahead.end()
