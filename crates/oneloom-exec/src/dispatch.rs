@@ -12,6 +12,8 @@ mod tasks;
 mod workers;
 
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
@@ -332,19 +334,12 @@ impl<T: Content> Dispatch<T> {
     /// Does what is due. To be called whenever anything was told.
     pub fn advance(&mut self, now: u64) {
         self.moved = false;
-        for worker in self.workers.iter_mut().filter(|worker| worker.phase == Phase::Ready) {
-            let Some(running) = worker.assigned.front() else { continue };
-            let timeout = self.tasks.get(*running).and_then(|task| task.timeout);
-            if timeout.is_some_and(|timeout| worker.since.saturating_add(timeout) <= now) {
-                self.actions.push_back(Action::Overdue(worker.number, *running));
-            } else if worker.is_stuck(now) {
-                worker.stuck = true;
-                self.actions.push_back(Action::Drain(worker.number));
-            }
-        }
+        // Looking into it may mean reading the mail, and nobody is to be dead before it was sent what it was given.
+        let late = self.find_late(now);
         self.give_up();
         self.hand_out(now);
         self.scale();
+        self.actions.extend(late);
         if self.closed && self.tasks.is_empty() {
             for worker in &mut self.workers {
                 if matches!(worker.phase, Phase::Starting | Phase::Ready) {
@@ -434,6 +429,24 @@ impl<T: Content> Dispatch<T> {
             there += 1;
             starting += 1;
         }
+    }
+
+    /// What is to be done about workers whose task takes long. They get no others meanwhile.
+    fn find_late(&mut self, now: u64) -> Vec<Action<T>> {
+        let mut late = Vec::new();
+        for worker in self.workers.iter_mut().filter(|worker| worker.phase == Phase::Ready) {
+            let Some(running) = worker.assigned.front() else { continue };
+            let timeout = self.tasks.get(*running).and_then(|task| task.timeout);
+            if timeout.is_some_and(|timeout| worker.since.saturating_add(timeout) <= now) {
+                late.push(Action::Overdue(worker.number, *running));
+            } else if worker.is_stuck(now) {
+                late.push(Action::Drain(worker.number));
+            } else {
+                continue;
+            }
+            worker.stuck = true;
+        }
+        late
     }
 
     /// Ends the tasks that wait for what will not come.
