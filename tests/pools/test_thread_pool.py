@@ -3,6 +3,7 @@
 import contextvars
 import gc
 import os
+import random
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ import weakref
 import pytest
 
 import oneloom
-from conftest import finish, program, run_program, wait_until
+from conftest import STRESS, finish, program, run_program, wait_until
 from pool_tasks import square
 
 
@@ -239,6 +240,27 @@ def test_of_a_full_pool_one_task_at_a_time_gives_way():
         futures = [pool.submit(outer, number) for number in range(3)]
         errors = [future.exception(timeout=30) for future in futures]
     assert [type(error) for error in errors if error is not None] == [oneloom.DeadlockError]
+
+
+@pytest.mark.stress
+def test_tasks_that_wait_for_tasks_are_told_only_where_none_is_left_to_run_them(seed):
+    chance = random.Random(seed)
+    rounds = int(150 * STRESS)
+    for _ in range(rounds):
+        workers, outer = chance.randint(1, 4), chance.randint(1, 8)
+        pauses = [chance.choice([0, 0, 0.0005]) for _ in range(outer)]
+
+        def task(number, pool, pause):
+            time.sleep(pause)
+            return pool.submit(square, number).result()
+
+        with oneloom.ThreadPool(workers) as pool:
+            futures = [pool.submit(task, number, pool, pause) for number, pause in enumerate(pauses)]
+            for number, future in enumerate(futures):
+                try:
+                    assert future.result(timeout=30) == number * number
+                except oneloom.DeadlockError:
+                    assert outer >= workers, "a worker was free all the time"
 
 
 def test_a_lock_between_two_tasks_takes_part():

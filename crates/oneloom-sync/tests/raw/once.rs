@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oneloom_sync::raw::{DoneCall, Name, RawOnce};
 use oneloom_wait::clock::Deadline;
-use oneloom_wait::graph::{Hold, Resource};
+use oneloom_wait::graph::{Crew, Hold, Resource};
 use oneloom_wait::owner::Owner;
 use oneloom_wait::wait::{Stop, block};
 
@@ -100,4 +100,73 @@ fn one_that_has_ended_without_finishing_is_not_waited_for() {
     let end = block(&*once, &mut DoneCall::default(), Deadline::Never, &mut Plain);
     let Err(Stop::Deadlock(deadlock)) = end else { panic!("{end:?}") };
     assert!(deadlock.holder_ended);
+}
+
+/// Which of some workers are told that all wait for what only they could begin, until a deadline each; `rest` says who
+/// else has a place.
+fn stuck(deadlines: &[Deadline], rest: &[Owner]) -> Vec<bool> {
+    let workers = deadlines.len();
+    let crew = Arc::new(Crew::new(workers + rest.len()));
+    for (place, owner) in rest.iter().enumerate() {
+        crew.seat(workers + place, *owner);
+    }
+    let jobs: Vec<_> =
+        (0..workers).map(|_| RawOnce::new(Name::NONE, "future").by_crew(Some(crew.clone()))).collect();
+    let mut told = thread::scope(|scope| {
+        let crew = &crew;
+        let wait = |(place, job)| {
+            scope.spawn(move || {
+                crew.seat(place, me());
+                let end = block(job, &mut DoneCall::default(), deadlines[place], &mut Plain);
+                // Who is told goes back to work, and does what the others wait for.
+                crew.seat(place, Owner::NOBODY);
+                matches!(end, Err(Stop::Deadlock(_)))
+            })
+        };
+        let threads: Vec<_> = jobs.iter().enumerate().map(wait).collect();
+        if !rest.is_empty() || deadlines.iter().any(|deadline| deadline.is_timed()) {
+            eventually("all wait", || jobs.iter().all(|job| job.statistics().0 == 1));
+        } else {
+            eventually("one was told", || jobs.iter().any(|job| job.statistics().1.withdrawals > 0));
+        }
+        jobs.iter().for_each(RawOnce::finish);
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    told.sort_unstable();
+    told
+}
+
+#[test]
+fn what_a_crew_could_begin_is_waited_for_in_vain_when_all_of_it_are_stuck() {
+    assert_eq!(stuck(&[Deadline::Never], &[]), [true]);
+    for _ in 0..20 {
+        assert_eq!(stuck(&[Deadline::Never; 3], &[]), [false, false, true], "exactly one gives way");
+    }
+}
+
+#[test]
+fn a_worker_that_runs_an_empty_place_and_a_time_limit_are_ways_out() {
+    let late = Deadline::after(Some(Duration::from_secs(60)));
+    for _ in 0..50 {
+        assert_eq!(stuck(&[Deadline::Never; 2], &[me()]), [false, false]);
+        assert_eq!(stuck(&[Deadline::Never; 2], &[Owner::NOBODY]), [false, false]);
+        assert_eq!(stuck(&[late, Deadline::Never], &[]), [false, false]);
+    }
+}
+
+#[test]
+fn what_is_being_worked_at_is_waited_for_as_what_somebody_holds() {
+    let crew = Arc::new(Crew::new(1));
+    crew.seat(0, me());
+    let job = RawOnce::new(Name::NONE, "future").by_crew(Some(crew));
+    assert!(job.crew(&mut |owner| assert_eq!(owner, me())));
+    job.set_at_work(Some(me()));
+    assert!(!job.crew(&mut |_| ()));
+    assert_eq!(job.hold(), Some(Hold { owner: me(), certain: true }));
+    job.set_aside();
+    assert!(job.crew(&mut |_| ()) && job.hold().is_none());
+    job.set_at_work(None);
+    assert!(!job.crew(&mut |_| ()) && job.hold().is_none());
+    job.finish();
+    assert!(!job.crew(&mut |_| ()));
 }
