@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import itertools
+import pickle
 import time
 
 import pytest
@@ -306,6 +307,13 @@ def test_a_time_limit_of_a_map_is_each_items_own(make_pool):
 def test_what_makes_no_sense_is_refused(make_pool, arguments):
     with pytest.raises(ValueError):
         make_pool(**{"workers": 1, **arguments})
+
+
+def test_a_pool_stays_in_its_process_and_says_so(make_pool):
+    with make_pool(1) as pool:
+        for each in pool, pool.options(retries=1):
+            with pytest.raises(TypeError, match="can't go to another process"):
+                pickle.dumps(each)
 
 
 def test_a_pool_tells_of_itself(make_pool):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
-    from typing import Any, ParamSpec, Self, TypeVar
+    from typing import Any, Never, ParamSpec, Self, TypeVar
 
     from oneloom._future import Future
     from oneloom._pool.map import _Chunk
@@ -249,6 +249,12 @@ class Pool(concurrent.futures.Executor):
         results: Results[Any] = Results(self, settings, function, star, items, total, chunksize, ordered, progress)
         self._maps.add(results)
         return results
+
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            f"{self.name!r} can't go to another process: its workers belong to this one. Likely fix: submit from here, or make "
+            "a pool there"
+        )
 
     def __enter__(self) -> Self:
         return self
