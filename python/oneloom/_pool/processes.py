@@ -11,7 +11,8 @@ from multiprocessing import util
 from oneloom import _native_pool
 from oneloom._pool.base import Pool, Settings, processors, worker_count
 from oneloom._pool.launch import Plan, Worker, default_start_method, require_main_guard
-from oneloom._pool.worker import handle_record, run_chunk
+from oneloom._pool.map import run_chunk
+from oneloom._pool.worker import handle_record
 from oneloom._process_end import STARTED_BY
 from oneloom._thread import Thread
 

@@ -12,8 +12,7 @@ from multiprocessing.process import BaseProcess
 
 from oneloom import _native_pool, _remote
 from oneloom._memory import Memory
-from oneloom._native_pool import Raised
-from oneloom._pool import map, pickling
+from oneloom._pool import pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from logging import LogRecord
     from types import FrameType, ModuleType
     from typing import Any
-
-    from oneloom._pool.map import _Chunk
 
 # So much a worker needs beside what it has, or it can't even say what went wrong.
 _LEAST_ROOM = 8 << 20
@@ -89,29 +86,6 @@ def work(orders: Orders) -> None:
         worker.refuse(pickle.dumps(_remote.failed_with(error, "the initializer", pickling.dumps)))
         return
     worker.run()
-
-
-def run_chunk(function: Callable[..., Any], star: bool, items: list[Any]) -> _Chunk:
-    """Run a chunk of a map's items; what they raise is told as what tasks raise."""
-    seconds, values = map.run_chunk(function, star, items)
-    for index, value in enumerate(values):
-        if type(value) is Raised:
-            values[index] = _RaisedHere(failed(value.error, pickling.name_of(function)))
-    return seconds, values
-
-
-class _RaisedHere:
-    """What an item has raised, on its way to the owner."""
-
-    def __init__(self, told: bytes) -> None:
-        self._told = told
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _raised_there, (self._told,)
-
-
-def _raised_there(told: bytes) -> Raised:
-    return Raised(_remote.error_of(pickle.loads(told)))
 
 
 def failed(error: BaseException, doing: str) -> bytes:
