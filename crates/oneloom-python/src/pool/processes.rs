@@ -133,7 +133,7 @@ fn limits(timeout: Timeout, retries: u32) -> Limits {
 #[pymethods]
 impl ProcessPool {
     #[new]
-    #[pyo3(signature = (*_arguments, **_keywords))]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
         Self { content: OnceLock::new() }
     }
