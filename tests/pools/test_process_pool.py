@@ -163,6 +163,32 @@ def test_retries_end_with_the_first_success(pool):
     assert pool.options(retries=5).submit(tasks.fail_first, tries, 2).result(PATIENCE) == 3
 
 
+def test_workers_that_are_killed_while_idle_are_replaced(pool):
+    for _ in range(3):
+        assert [future.result(PATIENCE) for future in [pool.submit(pow, 2, n) for n in range(9)]] == [2**n for n in range(9)]
+        for _, pid in pool._workers():
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_deaths_during_shutdown_fail_what_ran_alone():
+    pool = oneloom.ProcessPool(2, start_method="fork")
+    futures = [pool.submit(tasks.sleep, 0.005) for _ in range(40)]
+    futures[0].result(PATIENCE)
+    pool.shutdown(wait=False)
+    for _, pid in pool._workers():
+        os.kill(pid, signal.SIGKILL)
+    pool.shutdown()
+    errors = [future.exception(PATIENCE) for future in futures]
+    assert all(error is None or isinstance(error, oneloom.WorkerDied) for error in errors)
+    assert sum(error is not None for error in errors) <= 2
+
+
+def test_workers_that_die_in_the_initializer_again_and_again_are_given_up():
+    with oneloom.ProcessPool(2, start_method="fork", initializer=tasks.leave, initargs=(9,)) as pool:
+        with pytest.raises(oneloom.WorkerDied, match="3 workers in a row ended before they were ready.*exited with status 9"):
+            pool.submit(pow, 2, 3).result(PATIENCE)
+
+
 # Limits.
 
 

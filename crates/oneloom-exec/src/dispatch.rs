@@ -89,9 +89,12 @@ pub struct Dispatch<T> {
     /// How many tasks each gets at most.
     tasks_per_worker: u64,
     pace: Pace,
-    /// How many workers in a row have failed to begin; how the last one did, and its process if it had one.
+    /// How many workers in a row have failed to begin, each launched after the one before had failed; how the last one did,
+    /// and its process if it had one; and from which number on they count. What fells many at once says nothing of those
+    /// that come after.
     false_starts: u32,
     why_not: (String, Option<u32>),
+    counted_from: u32,
     /// Why it takes no tasks any more.
     refused: Option<Refusal>,
     closed: bool,
@@ -117,6 +120,7 @@ impl<T: Content> Dispatch<T> {
             pace: Pace::default(),
             false_starts: 0,
             why_not: Default::default(),
+            counted_from: 0,
             refused: None,
             closed: false,
             dropping: false,
@@ -184,7 +188,7 @@ impl<T: Content> Dispatch<T> {
         if let Some(place) = self.place_of(number) {
             self.workers.swap_remove(place);
             self.moved = true;
-            self.false_start(why, None);
+            self.false_start(number, why, None);
         }
     }
 
@@ -259,7 +263,11 @@ impl<T: Content> Dispatch<T> {
         self.moved = true;
         if worker.phase == Phase::Starting {
             let text = exit.text.as_ref().map(|text| format!("\n{text}")).unwrap_or_default();
-            self.false_start(format!("process {} {}{text}", worker.pid, exit.status), Some(worker.pid));
+            self.false_start(
+                number,
+                format!("process {} {}{text}", worker.pid, exit.status),
+                Some(worker.pid),
+            );
         }
         for id in worker.assigned {
             self.fail(id, Failure::Died { pid: worker.pid, exit: exit.clone() });
@@ -474,8 +482,11 @@ impl<T: Content> Dispatch<T> {
         }
     }
 
-    fn false_start(&mut self, why: String, pid: Option<u32>) {
-        self.false_starts += 1;
+    fn false_start(&mut self, number: u32, why: String, pid: Option<u32>) {
+        if number >= self.counted_from {
+            self.false_starts += 1;
+            self.counted_from = self.next_worker;
+        }
         self.why_not = (why, pid);
     }
 

@@ -67,7 +67,7 @@ def _function(pickled: bytes) -> Function:
 
 def dump(thing: Any, pieces: Any) -> None:
     """Pickle into `pieces`, large buffers beside the pickle."""
-    if not _must_go_by_value():
+    if not _must_go_by_value(thing):
         try:
             return Pickler(pieces).dump(thing)
         except Exception:
@@ -79,7 +79,7 @@ def dump(thing: Any, pieces: Any) -> None:
 
 def dumps(thing: Any) -> bytes:
     """The same as bytes, buffers among them."""
-    if not _must_go_by_value():
+    if not _must_go_by_value(thing):
         try:
             return bytes(ForkingPickler.dumps(thing, _PROTOCOL))
         except Exception:
@@ -105,8 +105,11 @@ def _would_need_cloudpickle(error: Exception) -> bool:
     return "local object" in words or "<lambda>" in words or "it's not found as" in words or "not the same object" in words
 
 
-def _must_go_by_value() -> bool:
-    """Whether what a session defines would go by its name, and mean something else in a worker, or nothing."""
+def _must_go_by_value(thing: Any) -> bool:
+    """Whether a function, or a call of it, would go by a name that means something else in a worker, or nothing."""
+    function = thing[0] if type(thing) is tuple and thing else thing
+    if isinstance(function, FunctionType) and not _can_be_found(function):
+        return True
     return _is_interactive() and _cloudpickle() is not None
 
 

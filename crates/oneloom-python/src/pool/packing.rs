@@ -309,7 +309,7 @@ impl<'py> Call<'py> {
     pub fn name(&self) -> String {
         static RUN: OnceLock<Py<PyAny>> = OnceLock::new();
         let python = self.function.py();
-        let run = imported(python, &RUN, "oneloom._pool.worker", &["run_chunk"]);
+        let run = imported(python, &RUN, "oneloom._pool.map", &["run_chunk"]);
         match self.positional.get_item(0) {
             Ok(function) if run.is_ok_and(|run| run.is(&self.function)) => name_of(&function),
             _ => name_of(&self.function),
