@@ -126,35 +126,42 @@ impl Content {
         !self.state.has_ended() && !std::mem::replace(&mut self.claimed, true)
     }
 
-    /// Writes down the end. What is not needed any more is to be dropped outside the gate.
-    #[must_use]
+    /// Writes down the end.
     pub fn settle(&mut self, outcome: Outcome) -> Unneeded {
         self.claimed = true;
         self.state = State::Finished;
+        let mut unneeded = self.let_go();
         match outcome {
-            Outcome::Value(value) => self.value = Some(value),
-            Outcome::Error(error) => self.error = Some(error),
+            Outcome::Value(value) => unneeded._replaced = self.value.replace(value),
+            Outcome::Error(error) => unneeded._replaced = self.error.replace(error),
             Outcome::Packed(packed) => {
                 self.will_fail = packed.has_failed();
                 self.packing = Packing::Packed(packed);
             }
             Outcome::Cancelled => self.state = State::Notified,
         }
-        self.let_go()
+        unneeded
     }
 
     /// What only a future needs that has not ended.
-    #[must_use]
     pub fn let_go(&mut self) -> Unneeded {
-        (self.canceller.take(), self.dispatch.take())
+        Unneeded { _canceller: self.canceller.take(), dispatch: self.dispatch.take(), _replaced: None }
     }
 }
 
 /// To be dropped outside the gate.
-pub type Unneeded = (Option<Arc<dyn Cancel>>, Option<Arc<dyn Dispatch>>);
+#[must_use]
+pub struct Unneeded {
+    _canceller: Option<Arc<dyn Cancel>>,
+    pub dispatch: Option<Arc<dyn Dispatch>>,
+    /// What had been assigned from outside.
+    _replaced: Option<Py<PyAny>>,
+}
 
 impl AfterFork for Content {
     fn after_fork(&mut self, torn: bool) {
+        // They are not here.
+        self.cancelling = 0;
         if torn {
             // Whoever was changing it was to bring the end, and is not here.
             std::mem::forget(std::mem::replace(self, Self::new(None, None)));

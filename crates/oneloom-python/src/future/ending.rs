@@ -34,9 +34,10 @@ impl Promise {
             (content.dispatch.take(), Some(outcome))
         } else {
             let needs_python = !content.callbacks.is_empty();
-            let (canceller, dispatch) = content.settle(outcome);
+            let mut unneeded = content.settle(outcome);
             drop(content);
-            drop(canceller);
+            let dispatch = unneeded.dispatch.take();
+            drop(unneeded);
             self.0.once.finish();
             if !needs_python {
                 return true;
@@ -213,10 +214,9 @@ impl Inner {
         if is_cancelled && !to_tell {
             content.state = State::Notified;
         }
-        let (canceller, dispatch) = content.let_go();
+        let mut unneeded = content.let_go();
         drop(content);
-        drop(canceller);
-        (to_tell, dispatch)
+        (to_tell, unneeded.dispatch.take())
     }
 
     /// What `set_running_or_notify_cancel` does.

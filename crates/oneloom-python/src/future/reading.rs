@@ -94,9 +94,11 @@ impl Inner {
             let mut content = self.enter();
             if content.assigned && content.observed.is_some() {
                 // Whoever assigns does so under the condition, step by step.
-                content.assigned = false;
                 drop(content);
-                self.under_condition(python, None, |_, _| Ok(()))?;
+                self.under_condition(python, None, |_, _| {
+                    self.enter().assigned = false;
+                    Ok(())
+                })?;
                 continue;
             }
             if content.state.is_cancelled() {
