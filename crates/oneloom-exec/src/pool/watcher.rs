@@ -29,8 +29,8 @@ pub struct Watcher {
 #[derive(Default)]
 struct Known {
     watched: Vec<Watched>,
-    /// Those that had ended before they could be watched.
-    missed: Vec<(u32, u32)>,
+    /// Those that had ended before they could be watched, or could not be: then why.
+    missed: Vec<(u32, u32, Option<String>)>,
     /// How processes have ended whose message is on its way.
     exits: Vec<(u32, Exit)>,
     over: bool,
@@ -66,11 +66,12 @@ impl Watcher {
             Ok(())
         });
         if let Err(error) = watched {
-            // Unless it has ended, it can't be watched: nobody would know when it does.
-            if let Some(id) = id.filter(|_| error != rustix::io::Errno::SRCH) {
+            let why = (error != rustix::io::Errno::SRCH).then(|| format!("it could not be watched: {error}"));
+            if let Some(id) = id.filter(|_| why.is_some()) {
+                // Nobody would know when it ends.
                 let _ = rustix::process::kill_process(id, Signal::KILL);
             }
-            known.missed.push((worker, pid));
+            known.missed.push((worker, pid, why));
             self.poke();
         }
     }
@@ -124,19 +125,20 @@ impl Watcher {
                     if let Some(watched) = place.map(|place| known.watched.swap_remove(place)) {
                         // Closing alone would leave it there if a fork's child has it, too.
                         let _ = epoll::delete(&self.polled, &watched.handle);
-                        ended.push((watched.worker, watched.pid));
+                        ended.push((watched.worker, watched.pid, None));
                     }
                 }
             }
-            for (worker, pid) in ended {
-                let exit = launcher.ended(worker, pid);
+            for (worker, pid, why) in ended {
+                let mut exit = launcher.ended(worker, pid);
+                exit.text = exit.text.or(why);
                 self.known.lock().exits.push((worker, exit));
                 let told = Packet::empty()
                     .seal(Head::about(worker, Kind::Died))
                     .and_then(|message| put(mailbox, message));
                 if told.is_err() {
                     // There is no memory for a few bytes. It is told when there is, perhaps.
-                    self.known.lock().missed.push((worker, pid));
+                    self.known.lock().missed.push((worker, pid, None));
                 }
             }
         }
