@@ -185,3 +185,20 @@ def remember_pair(name, lock):
 
 def recall_first():
     return state["first"]
+
+
+def describe_thread():
+    thread = threading.current_thread()
+    blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    return thread is threading.main_thread(), thread.name, thread.daemon, blocked
+
+
+def sum_in_a_pool(numbers):
+    import oneloom
+
+    with oneloom.ProcessPool(1, start_method="fork") as pool:
+        return pool.submit(sum, numbers).result()
+
+
+def send_mask(connection):
+    connection.send(signal.pthread_sigmask(signal.SIG_BLOCK, ()))

@@ -288,6 +288,26 @@ def test_workers_may_have_children(pool):
     assert pool.submit(tasks.have_child).result(PATIENCE) == 0
 
 
+def test_worker_may_have_a_pool_of_its_own(pool):
+    assert pool.submit(tasks.sum_in_a_pool, [1, 2]).result(PATIENCE) == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tasks_run_in_the_main_thread_of_their_process(method):
+    with oneloom.ProcessPool(1, start_method=method) as pool:
+        assert pool.submit(tasks.describe_thread).result(PATIENCE) == (True, "MainThread", False, False)
+
+
+def test_others_processes_are_not_started_with_ctrl_c_blocked():
+    with oneloom.ProcessPool(1, start_method="forkserver") as pool:
+        pool.submit(pow, 2, 3).result(PATIENCE)
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("forkserver").Process(target=tasks.send_mask, args=(there,))
+    process.start()
+    assert signal.SIGINT not in here.recv()
+    process.join()
+
+
 def test_child_of_a_task_does_not_answer_for_it(pool):
     assert pool.submit(tasks.fork_and_return).result(PATIENCE) in [pid for _, pid in pool._workers()]
     assert pool.submit(pow, 2, 3).result(PATIENCE) == 8

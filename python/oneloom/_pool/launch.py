@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from multiprocessing import process, spawn
+from multiprocessing import forkserver, process, resource_tracker, spawn
 from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
 
 from oneloom import shared
@@ -58,6 +58,9 @@ class Plan:
         """Start a worker for a seat of the pool."""
         started = Worker(self, seat, family, f"{self.name}-{number}")
         try:
+            if self.method != "fork":
+                # They last, and would pass on to others' processes what is blocked here.
+                (forkserver if self.method == "forkserver" else resource_tracker).ensure_running()
             # A Ctrl-C before the worker is ready for it would end it.
             before = pthread_sigmask(SIG_BLOCK, (SIGINT,))
             try:

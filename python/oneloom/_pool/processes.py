@@ -122,7 +122,7 @@ class _Life:
         self._caller: Thread[None] | None = None
         _end_at_exit()
         _living[self] = None
-        self._thread = Thread(target=self._keep, name=f"{plan.name} keeper", daemon=True)
+        self._thread = Thread(target=self._keep, name=f"{plan.name} keeper", daemon=False)
         self._thread.start()
 
     def _keep(self) -> None:
@@ -132,7 +132,7 @@ class _Life:
                 if isinstance(chore, Worker):
                     chore.ended()
                 elif chore is True:
-                    self._caller = Thread(target=self._call, name=f"{self._plan.name} caller", daemon=True)
+                    self._caller = Thread(target=self._call, name=f"{self._plan.name} caller", daemon=False)
                     self._caller.start()
                 else:
                     self._start(chore)

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing.process import BaseProcess
@@ -70,6 +71,8 @@ class InChild(BaseProcess):
 
 def work(orders: Orders) -> None:
     """Do a pool's tasks until it ends."""
+    # By fork it is a copy of the thread that started it.
+    threading.current_thread().name = "MainThread"
     signal.signal(signal.SIGINT, _leave_to_owner)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     worker = _native_pool.PoolWorker(orders.seat)

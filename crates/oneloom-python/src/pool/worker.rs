@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use oneloom_exec::desk::{Desk, Order, Verdict};
 use oneloom_exec::packet::Packet;
 use oneloom_shm::wait::Stop;
+use oneloom_wait::fork;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
@@ -19,6 +20,8 @@ use crate::shared::pickling::imported;
 #[pyclass(frozen, module = "oneloom._native_pool")]
 pub struct PoolWorker {
     desk: Desk,
+    /// The fork generation of the process that sits there.
+    born: u32,
 }
 
 #[pymethods]
@@ -26,7 +29,8 @@ impl PoolWorker {
     /// Takes the place that these bytes name; the process ends with the pool's owner from now on.
     #[new]
     fn new(python: Python<'_>, seat: &[u8]) -> PyResult<Self> {
-        Ok(Self { desk: python.detach(|| Desk::sit(seat)).map_err(error)? })
+        let desk = python.detach(|| Desk::sit(seat)).map_err(error)?;
+        Ok(Self { desk, born: fork::generation() })
     }
 
     /// Says that no worker of the pool can begin, and why, as bytes for `oneloom._pool.results`.
@@ -54,6 +58,10 @@ impl PoolWorker {
             let Order::Task(ticket, packet) = order else { return Ok(()) };
             let arrived = Arrived::new(python, packet)?;
             let (verdict, packet) = perform(python, desk, &mut found, &arrived)?;
+            if fork::generation() != self.born {
+                // A child of the task has come back from it: the answer is its parent's to give.
+                return Ok(());
+            }
             if let Arrived::Small(mut bytes, ..) = arrived {
                 bytes.clear();
                 buffer = bytes;
