@@ -47,6 +47,12 @@ def neighbour(number):
     return number, os.getpid()
 
 
+def echo(number, load, seconds):
+    """Takes its time and gives back what it got, and who ran it."""
+    time.sleep(seconds)
+    return number, load, os.getpid()
+
+
 def with_argument(argument):
     return argument
 
@@ -55,11 +61,17 @@ def with_result(how):
     return DiesWhenWritten(how)
 
 
-def count_and_die(counter, how):
-    """Leaves a byte in a file for each time that it was begun."""
+def count_and(counter, end):
+    """Leaves a byte in a file for each time that it was begun, and ends well, by an error, never, or by a death."""
     with open(counter, "ab") as file:
         file.write(b"x")
-    die(how)
+    if end == "well":
+        return counter
+    if end == "error":
+        raise LookupError(counter)
+    if end == "never":
+        time.sleep(FOR_EVER)
+    die(end)
 
 
 def die_at_first(marker, how):

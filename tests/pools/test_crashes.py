@@ -112,7 +112,7 @@ def test_a_task_that_kills_every_worker_it_gets_is_given_up_after_its_retries(ma
     pool = make()
     neighbours = Neighbours(make, pool)
     neighbours.submit(5)
-    doomed = pool.options(retries=2).submit(tasks.count_and_die, tmp_path / "begun", "SIGKILL")
+    doomed = pool.options(retries=2).submit(tasks.count_and, tmp_path / "begun", "SIGKILL")
     neighbours.submit(5)
     check_death(doomed, "SIGKILL")
     assert (tmp_path / "begun").read_bytes() == b"xxx"
@@ -233,11 +233,12 @@ def test_a_storm_of_kills_costs_only_what_was_run(make, seed):
     """Somebody kills workers at random instants: each task gives its result or dies, and no more die than were killed."""
     rng = random.Random(seed)
     pool = make()
-    futures = [pool.submit(tasks.neighbour, number) for number in range(int(2000 * min(STRESS, 20)))]
+    loads = [bytes([number % 256]) * rng.choice([0, 100, 5000, 100_000]) for number in range(int(1000 * min(STRESS, 20)))]
+    futures = [pool.submit(tasks.echo, number, load, rng.uniform(0, 0.001)) for number, load in enumerate(loads)]
     killed = 0
     while not futures[-1].done():
         time.sleep(rng.uniform(0.001, 0.02))
-        known = {future.result()[1] for future in rng.sample(futures, 20) if future.done() and not future.exception()}
+        known = {future.result()[2] for future in rng.sample(futures, 20) if future.done() and not future.exception()}
         for pid in known:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -246,8 +247,8 @@ def test_a_storm_of_kills_costs_only_what_was_run(make, seed):
     for number, future in enumerate(futures):
         error = future.exception(PATIENCE)
         if error is None:
-            assert future.result()[0] == number
-            make.seen.add(future.result()[1])
+            assert future.result()[:2] == (number, loads[number])
+            make.seen.add(future.result()[2])
         else:
             check_death(future, "SIGKILL")
             died += 1
@@ -256,6 +257,37 @@ def test_a_storm_of_kills_costs_only_what_was_run(make, seed):
     neighbours = Neighbours(make, pool)
     neighbours.submit(10)
     neighbours.check()
+
+
+@pytest.mark.stress
+def test_every_task_is_run_as_often_as_it_is_to_be_and_no_more(make, tmp_path, seed):
+    """Tasks of every fate among each other, tried again or not; some are cancelled while they wait or run."""
+    rng = random.Random(seed)
+    pool = make(max_tasks_per_worker=rng.choice([None, 1, 7]))
+    tried = []
+    # One worker that is spawned anew for each death takes its time.
+    for number in range(int((40 if make.workers > 1 else 12) * min(STRESS, 20))):
+        end = rng.choice(["well"] * 6 + ["error", "error", "never", "SIGKILL", "exit"])
+        retries, counter = rng.choice([0, 0, 1, 2]), tmp_path / str(number)
+        counter.touch()
+        options = pool.options(retries=retries, timeout=0.1 if end == "never" else None)
+        tried.append((options.submit(tasks.count_and, counter, end), end, retries, counter))
+    for future, *_ in rng.sample(tried, len(tried) // 8):
+        time.sleep(rng.uniform(0, 0.01))
+        future.cancel(running=rng.random() < 0.5)
+    for future, end, retries, counter in tried:
+        try:
+            assert future.result(PATIENCE) == counter and end == "well"
+        except CancelledError:
+            assert len(counter.read_bytes()) <= retries + 1
+            continue
+        except LookupError:
+            assert end == "error"
+        except TimeoutError:
+            assert end == "never"
+        except oneloom.WorkerDied:
+            check_death(future, end)
+        assert len(counter.read_bytes()) == (1 if end == "well" else retries + 1), (end, retries)
 
 
 @pytest.mark.stress
@@ -331,7 +363,7 @@ def test_a_time_limit_never_hits_a_neighbour(make, seed):
     pool = make()
     limited = pool.options(timeout=0.03)
     futures = []
-    for _ in range(int(40 * min(STRESS, 20))):
+    for _ in range(int(20 * min(STRESS, 20))):
         futures.append((limited.submit(tasks.pause, rng.uniform(0.028, 0.031)), True))
         futures += [(pool.submit(tasks.pause, rng.uniform(0, 0.003)), False) for _ in range(3)]
     ends = 0
