@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use oneloom_sync::environment::Patient;
 use oneloom_sync::raw::{DoneCall, Name, RawOnce};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::{Crew, Hold, Resource};
@@ -152,6 +153,26 @@ fn a_worker_that_runs_an_empty_place_and_a_time_limit_are_ways_out() {
         assert_eq!(stuck(&[Deadline::Never; 2], &[Owner::NOBODY]), [false, false]);
         assert_eq!(stuck(&[late, Deadline::Never], &[]), [false, false]);
     }
+}
+
+#[test]
+fn who_waits_for_a_stuck_crew_from_outside_is_not_told() {
+    let crew = Arc::new(Crew::new(1));
+    let job = RawOnce::new(Name::NONE, "future").by_crew(Some(crew.clone()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            crew.seat(0, me());
+            // It is told, and waits on: so the crew stays stuck.
+            let end = block(&job, &mut DoneCall::default(), Deadline::Never, &mut Patient);
+            assert!(end.is_ok());
+        });
+        eventually("the worker waits", || job.statistics().0 == 1);
+        let outside =
+            scope.spawn(|| block(&job, &mut DoneCall::default(), Deadline::Never, &mut Plain).is_ok());
+        eventually("both wait, or one was told", || job.statistics().0 == 2 || outside.is_finished());
+        job.finish();
+        assert!(outside.join().unwrap(), "it was told");
+    });
 }
 
 #[test]
