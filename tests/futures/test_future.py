@@ -12,6 +12,7 @@ import weakref
 from concurrent.futures import CancelledError, InvalidStateError
 
 import pytest
+import uvloop
 
 import oneloom
 from conftest import start_thread, wait_until
@@ -273,6 +274,36 @@ def test_cancelling_who_awaits_leaves_the_future_as_it_is():
         return await future
 
     assert asyncio.run(main()) == 1
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_asyncios_own_functions_take_it(new_loop):
+    async def main():
+        loop = asyncio.get_running_loop()
+        futures = [oneloom.Future() for _ in range(4)]
+        for number, future in enumerate(futures):
+            loop.call_later(0.001, future.set_result, number)
+        found = [await asyncio.wrap_future(futures[0]), await asyncio.wait_for(futures[1], 20)]
+        found += await asyncio.gather(*futures[2:])
+        done, _ = await asyncio.wait([asyncio.ensure_future(futures[3])])
+        found += [task.result() for task in done]
+        with oneloom.ThreadPool(1) as pool:
+            found.append(await loop.run_in_executor(pool, pow, 2, 3))
+            assert not asyncio.isfuture(pool.submit(int))
+        return found
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(main()) == [0, 1, 2, 3, 3, 8]
+
+
+def test_cancelling_a_wrapper_of_asyncio_cancels_the_future_as_it_does_the_standard_ones():
+    async def main():
+        future = oneloom.Future()
+        asyncio.wrap_future(future).cancel()
+        await asyncio.sleep(0)
+        return future.cancelled()
+
+    assert asyncio.run(main())
 
 
 def test_awaiting_needs_a_loop():

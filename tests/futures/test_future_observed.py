@@ -157,7 +157,8 @@ def test_one_that_a_pool_cancels_tells_its_waiters():
         pool.submit(release.wait)
         future, waiter = pool.submit(int), Waiter()
         future._waiters.append(waiter)
-        assert future.cancel()
+        is_cancelled = future.cancel()
         release.set()
+        assert is_cancelled
         wait_until(lambda: waiter.told)
     assert waiter.told == [("cancelled", future, "CANCELLED_AND_NOTIFIED")]

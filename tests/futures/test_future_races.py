@@ -4,6 +4,7 @@ without the interpreter.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import random
 import threading
 from concurrent.futures import CancelledError, InvalidStateError
@@ -29,6 +30,16 @@ def end_in_some_way(future, chance, number):
         return "cancelled" if future.cancel() else None
     except (InvalidStateError, RuntimeError):
         return None
+
+
+@contextlib.contextmanager
+def released():
+    """An event that is set in the end, so that a failing test leaves no pool that waits for its tasks."""
+    event = threading.Event()
+    try:
+        yield event
+    finally:
+        event.set()
 
 
 def what_it_came_to(future):
@@ -113,8 +124,7 @@ def test_standard_and_own_waiters_see_an_end_that_comes_meanwhile(seed, observed
 @pytest.mark.parametrize("observed", [False, True])
 def test_a_pool_ends_a_future_without_the_interpreter(observed):
     """What a time limit ends is ended by a thread that has no Python; its callbacks are called on one that has."""
-    release = threading.Event()
-    with oneloom.ThreadPool(1, timeout=0.02) as pool:
+    with oneloom.ThreadPool(1, timeout=0.02) as pool, released() as release:
         future = pool.submit(release.wait)
         called = []
         future.add_done_callback(lambda done: called.append((done, threading.get_ident())))
@@ -125,12 +135,9 @@ def test_a_pool_ends_a_future_without_the_interpreter(observed):
             future.result()
         wait_until(lambda: called)
         assert called[0][0] is future and called[0][1] != threading.get_ident()
-        release.set()
 
 
 def test_coroutines_and_threads_wait_for_what_ends_without_the_interpreter():
-    release = threading.Event()
-
     async def main(future):
         with pytest.raises(TimeoutError):
             await future
@@ -138,16 +145,15 @@ def test_coroutines_and_threads_wait_for_what_ends_without_the_interpreter():
             await asyncio.wrap_future(future)
         return [await oneloom.wait_async([future]), await oneloom.gather(future, return_exceptions=True)]
 
-    with oneloom.ThreadPool(1, timeout=0.02) as pool:
+    with oneloom.ThreadPool(1, timeout=0.02) as pool, released() as release:
         future = pool.submit(release.wait)
         done, (error,) = asyncio.run(main(future))
         assert done == ({future}, set()) and isinstance(error, TimeoutError)
-        release.set()
 
 
 def test_a_pending_future_of_a_pool_is_cancelled_and_its_task_does_not_run():
-    release, ran = threading.Event(), []
-    with oneloom.ThreadPool(1) as pool:
+    ran = []
+    with oneloom.ThreadPool(1) as pool, released() as release:
         busy = pool.submit(release.wait)
         futures = [pool.submit(ran.append, number) for number in range(3)]
         waited = start_thread(lambda: concurrent.futures.wait(futures))

@@ -3,6 +3,7 @@
 import concurrent.futures
 import gc
 import threading
+import time
 import weakref
 
 import pytest
@@ -160,6 +161,7 @@ def test_a_pools_future_in_a_cycle_is_collected(pool, kind):
 def test_a_callback_is_called_although_nobody_keeps_the_future(pool, kind):
     used = oneloom.ThreadPool(1) if kind == "threads" else pool
     called = []
+    used.submit(time.sleep, 0.05)  # So that it has not ended by the time it has a callback.
     used.submit(pow, 2, 3).add_done_callback(lambda done: called.append(done.result()))
     gc.collect()
     wait_until(lambda: called == [8])
