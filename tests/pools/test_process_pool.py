@@ -51,8 +51,11 @@ def test_tasks_give_results_by_every_start_method(method):
 
 
 def test_results_of_every_kind_and_size_come_back(pool):
-    for value in (None, b"", b"x" * 10, b"x" * 5000, b"x" * 200_000, "s" * 70_000, [1, {2: (3.0, True)}], {4, 5}):
+    values = (None, 7, (1, "two", (3.0,)), b"", b"x" * 10, b"x" * 5000, b"x" * 200_000, "s" * 70_000, [1, {2: (3.0, True)}], {4, 5})
+    for value in values:
         assert pool.submit(tasks.identity, value).result() == value
+    one, other = pool.submit(tasks.identity, (values[-2],) * 2).result()
+    assert one is other
 
 
 def test_exception_comes_with_its_traceback_there(pool):

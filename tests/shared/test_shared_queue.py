@@ -2,6 +2,8 @@
 
 import asyncio
 import queue as standard
+import signal
+import sys
 import threading
 import time
 
@@ -25,6 +27,35 @@ def test_any_item_comes_back_as_it_was(method):
     assert [answers.get(timeout=PATIENCE) for _ in ITEMS] == ITEMS
     requests.shutdown()
     ended(child)
+
+
+def test_values_come_back_exactly():
+    queue = Queue()
+    values = (True, 1, 1.0, -0.0, -(1 << 70), "", "\N{SNOWMAN}\ud800", b"\0", None, ((),), float("inf"))
+    for item in (*values, values, "long " * 100_000, 1 << 300_000):
+        queue.put(item)
+        got = queue.get()
+        assert (got, type(got)) == (item, type(item)) and (type(item) in (str, int) or repr(got) == repr(item))
+
+
+def test_one_object_in_two_places_stays_one():
+    queue, shared = Queue(), [1]
+    queue.put((shared, (shared, 2)))
+    first, (second, _) = queue.get()
+    assert first is second and first == [1]
+
+
+def test_subclasses_of_values_stay_what_they_are():
+    queue = Queue()
+    queue.put((signal.SIGINT, 1))
+    assert type(queue.get()[0]) is signal.Signals
+
+
+def test_string_that_is_interned_here_is_none_that_lives_for_ever_there():
+    queue, text = Queue(), sys.intern("".join(["only in ", "this item"]))
+    queue.put((text, text))
+    got, _ = queue.get()
+    assert got == text and got is not text
 
 
 def test_what_multiprocessing_can_send_goes_through():

@@ -5,7 +5,7 @@
 //! | 0..4 | how long the function's own pickle is; 0 if the function is pickled with its arguments |
 //! | 4..8 | what else is pickled: see [`Arguments`] |
 //! | | the function's pickle |
-//! | | the pickle of the rest, with large buffers beside it |
+//! | | the rest, marshalled if the mark says so, else its pickle, with large buffers beside it |
 //!
 //! A function that goes by its name is pickled once here, and found once in each worker. What a session or a closure
 //! makes goes by value, each time anew.
@@ -18,13 +18,16 @@ use oneloom_exec::packet::Packet;
 use oneloom_shm::held::Held;
 use oneloom_shm::payload::{Item, SMALL};
 use oneloom_shm::segment::Segment;
+use pyo3::marshal;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::once::intern;
 use crate::shared::buffer::{self, Buffer, Pieces, Received, Written};
 use crate::shared::error;
-use crate::shared::pickling::{self, BYTES, DEPTH, PARCEL, PICKLED, imported, is_plain, mark_of};
+use crate::shared::pickling::{
+    self, BYTES, DEPTH, MARSHALLED, PARCEL, PICKLED, dumps_plain, imported, mark_of,
+};
 
 /// The mark of a result that is None, and has no bytes.
 const NOTHING: u32 = 3;
@@ -126,9 +129,8 @@ pub fn pack_call(
         Some(named) => ((positional, named).into_pyobject(python)?.into_any(), Arguments::Named),
     };
     let begin = header(pickle.len(), arguments);
-    if is_plain(&rest, DEPTH + 1) {
-        let rest = pickling::dumps(&rest)?;
-        return copy_of(python, segment, &[&begin, pickle, rest.as_bytes()], PICKLED);
+    if let Some((rest, mark)) = dumps_plain(&rest, DEPTH + 1)? {
+        return copy_of(python, segment, &[&begin, pickle, rest.as_bytes()], mark);
     }
     pack_behind(segment, &PyBytes::new(python, &[&begin[..], pickle].concat()), &rest)
 }
@@ -176,8 +178,8 @@ pub fn pack_result(segment: &'static Segment, result: &Bound<'_, PyAny>) -> PyRe
     if let Ok(bytes) = result.cast_exact::<PyBytes>() {
         return copy_of(python, segment, &[bytes.as_bytes()], BYTES);
     }
-    if is_plain(result, DEPTH) {
-        return copy_of(python, segment, &[pickling::dumps(result)?.as_bytes()], PICKLED);
+    if let Some((bytes, mark)) = dumps_plain(result, DEPTH)? {
+        return copy_of(python, segment, &[bytes.as_bytes()], mark);
     }
     pack_behind(segment, &PyBytes::new(python, &[]), result)
 }
@@ -282,7 +284,10 @@ impl Found {
         };
         let (length, arguments) = (number(0) as usize, number(4));
         let rest = head.start + HEADER + length..head.end;
-        let load = || pickling::loads(python, buffer::part(python, bytes, of, rest.clone())?, buffers);
+        let load = || match mark {
+            MARSHALLED => marshal::loads(python, &bytes[rest.clone()]),
+            _ => pickling::loads(python, buffer::part(python, bytes, of, rest.clone())?, buffers),
+        };
         if length == 0 {
             let (function, positional, named) = load()?.extract()?;
             return Ok(Call { function, positional, named });
