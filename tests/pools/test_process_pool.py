@@ -267,14 +267,15 @@ def test_initializer_that_raises_fails_pending_and_later_tasks():
             pool.submit(pow, 2, 3).result(PATIENCE)
 
 
-def test_main_module_without_its_guard_is_told(tmp_path):
+@pytest.mark.parametrize("settings", ["1", '1, start_method="spawn"'])
+def test_main_module_without_its_guard_is_told(settings, tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(
         textwrap.dedent(
-            """
+            f"""
             import oneloom
 
-            pool = oneloom.ProcessPool(1, start_method="spawn")
+            pool = oneloom.ProcessPool({settings})
             try:
                 pool.submit(pow, 2, 3).result(20)
             except oneloom.WorkerDied as error:

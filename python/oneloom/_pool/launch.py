@@ -30,9 +30,12 @@ def default_start_method() -> str:
     return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def require_main_guard(method: str, what: str) -> None:
-    """RuntimeError where a child that imports the main module anew comes to the place that starts workers."""
-    if method != "fork" and getattr(process.current_process(), "_inheriting", False):
+def require_main_guard(start_method: str | None, what: str) -> None:
+    """RuntimeError where a child that imports the main module anew comes to the place that starts workers.
+
+    In such a child fork may look like the program's own choice, because multiprocessing tells it the default.
+    """
+    if start_method != "fork" and getattr(process.current_process(), "_inheriting", False):
         raise RuntimeError(f"{what} can't start workers while a child imports the main module. {MAIN_GUARD}")
 
 

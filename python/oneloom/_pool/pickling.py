@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _PROTOCOL = 5
 _MAIN = ("__main__", "__mp_main__")
-_CURE = (
-    "Likely fix: define it at the top level of a module, or install cloudpickle (pip install 'oneloom[closures]'), which "
-    "sends lambdas, closures and what an interactive session defines"
+_INSTALL = (
+    "install cloudpickle (pip install 'oneloom[closures]'), which sends lambdas, closures and what an interactive session "
+    "defines"
 )
 
 
@@ -94,10 +94,17 @@ def unpicklable(thing: Any, name: str, what: str, error: Exception) -> pickle.Pi
     """The error for what can't be pickled: `what` it is, called `name`, with the part to blame."""
     part = _remote.blame(thing, name, dumps)
     reason = f"{what} can't be pickled: {part}: {str(error) or type(error).__name__}"
-    cure = f". {_CURE}" if _cloudpickle() is None and _would_need_cloudpickle(error) else ""
+    cure = ""
+    if _would_need_cloudpickle(error):
+        cure = or_by_value(". Likely fix: define it at the top level of a module")
     told = pickle.PicklingError(reason + cure)
     told.__cause__ = error
     return told
+
+
+def or_by_value(cure: str) -> str:
+    """That, or cloudpickle where it is not installed."""
+    return cure if _cloudpickle() is not None else f"{cure}, or {_INSTALL}"
 
 
 def _would_need_cloudpickle(error: Exception) -> bool:

@@ -72,7 +72,7 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
             if value is not None and (not isinstance(value, int) or value <= 0):
                 raise ValueError(f"{setting} must be an int above zero, or None; not {value!r}")
         method = start_method or default_start_method()
-        require_main_guard(method, f"the pool {self.name!r}")
+        require_main_guard(start_method, f"the pool {self.name!r}")
         plan = Plan(self.name, method, initializer, tuple(initargs), memory_limit)
         keeper = self._begin(self.workers, max_tasks_per_worker, timeout, retries)
         self._is_shut_down = False
