@@ -1,9 +1,11 @@
 //! The owner's side of a pool of processes: the state machine of [`crate::dispatch`], the mailbox, and two threads.
 //!
-//! The *collector* reads the mailbox and does what the machine decides then; so does whoever submits or cancels, at
-//! once. The *watcher* tells of processes that have ended. Two locks: `reading` is held by whoever takes mail until the
-//! machine knows of it, so that mail is known in its order; `state` is the machine's, and is taken inside it. Nothing
-//! foreign runs inside either: what a [`Report`] or a [`Launcher`] is to be told is collected, and told when they are left.
+//! The *collector* reads the mailbox and does what the machine decides then. So does whoever cancels, and for a moment
+//! whoever waits; who submits does at once what that brings about. The *watcher* tells of processes that have ended.
+//!
+//! Two locks: `reading` is held by whoever takes mail until the machine knows of it, so that mail is known in its order;
+//! `state` is the machine's, and is taken inside it. Nothing foreign runs inside either: what a [`Report`] or a
+//! [`Launcher`] is to be told is collected, and told when they are left.
 
 mod collector;
 mod inner;
