@@ -200,7 +200,8 @@ impl World {
     }
 
     fn cancel(&mut self) {
-        let known: Vec<_> = self.tasks.keys().copied().collect();
+        let mut known: Vec<_> = self.tasks.keys().copied().collect();
+        known.sort_unstable_by_key(|task| task.0);
         let Some(task) = known.get(self.dice.roll(known.len().max(1) as u64) as usize).copied() else {
             return;
         };
@@ -230,7 +231,9 @@ impl World {
         let Some(number) = numbers.get(self.dice.roll(numbers.len().max(1) as u64) as usize).copied() else {
             return;
         };
-        let mishap = mishaps && self.dice.roll(20) == 0;
+        // Beginning is harder than going on.
+        let risk = if self.workers[&number].is_ready { 20 } else { 4 };
+        let mishap = mishaps && self.dice.roll(risk) == 0;
         let again = mishaps && self.dice.roll(4) == 0;
         let worker = self.worker(number);
         if !worker.has_process {

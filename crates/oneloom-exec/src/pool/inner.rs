@@ -1,5 +1,6 @@
 //! What the owner's threads share, and what they do.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -63,6 +64,11 @@ pub struct Outbox {
     left: Vec<Arc<Queue>>,
 }
 
+/// Runs what somebody else has written. If that panics, which it has told then, the others are to be told all the same.
+fn apart(call: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(call));
+}
+
 impl State {
     pub fn take_outbox(&mut self) -> Outbox {
         std::mem::take(&mut self.outbox)
@@ -73,13 +79,13 @@ impl Outbox {
     /// Tells it, outside all locks.
     pub fn deliver(self, pool: &Pool) {
         for (pid, record) in self.records {
-            pool.0.launcher.record(pid, record);
+            apart(|| pool.0.launcher.record(pid, record));
         }
         for (report, end) in self.ended {
-            report.ended(end);
+            apart(|| report.ended(end));
         }
         for place in self.seats {
-            pool.0.launcher.launch(Seat::new(pool.clone(), place));
+            apart(|| pool.0.launcher.launch(Seat::new(pool.clone(), place)));
         }
         for queue in self.left {
             // What can't be given back stays: nobody could be told.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oneloom_exec::task::{End, Failure, Limits};
+use oneloom_exec::packet::Packet;
+use oneloom_exec::task::{End, Failure, Limits, Report};
 
 use crate::support::{Handle, PLAIN, Works, eventually, number, tests};
 use crate::worker::task;
@@ -15,6 +16,7 @@ tests!(
     tasks_that_were_submitted_by_many_threads_are_all_done,
     workers_are_launched_for_tasks_and_up_to_the_limit,
     what_a_worker_hands_on_comes_in_order,
+    a_report_that_panics_is_in_nobodys_way,
     who_waits_may_read_the_mail_itself,
     several_who_would_read_the_mail_are_in_nobodys_way,
     who_reads_the_mail_learns_of_deaths_and_time_limits,
@@ -104,6 +106,23 @@ fn what_a_worker_hands_on_comes_in_order() {
     let handles: Vec<_> = (0..100).map(|number| works.ask(task::RECORD, number)).collect();
     assert!(handles.into_iter().map(Handle::answer).eq(0..100));
     assert!((0..100).eq(works.program.records.lock().expect("no panic").iter().copied()));
+}
+
+struct Panics;
+
+impl Report for Panics {
+    fn ended(self: Box<Self>, _end: End) {
+        panic!("as it is to");
+    }
+}
+
+fn a_report_that_panics_is_in_nobodys_way() {
+    let works = Works::new(1);
+    for number in 0..3 {
+        let packet = Packet::copy_of(works.pool.segment(), &[&[task::ECHO; 9]], 0).expect("memory");
+        works.pool.submit(packet, PLAIN, Box::new(Panics)).expect("a pool that takes tasks");
+        assert_eq!(works.ask(task::ECHO, number).answer(), number);
+    }
 }
 
 fn who_waits_may_read_the_mail_itself() {
