@@ -123,7 +123,8 @@ fn failed(
     name: &str,
 ) -> PyResult<(Verdict, Packet)> {
     let module = python.import(intern!(python, "oneloom._pool.worker"))?;
-    let told = module.call_method1(how, (failure.value(python), name))?;
+    // Unlike `value`, this brings the traceback along on CPython 3.11.
+    let told = module.call_method1(how, (failure.clone_ref(python).into_value(python), name))?;
     let again = how == "failed" && failure.is_instance_of::<PyException>(python);
     let verdict = if again { Verdict::Failed } else { Verdict::FailedForGood };
     Ok((verdict, pack_bytes(python, desk.segment(), told.extract()?)?))
