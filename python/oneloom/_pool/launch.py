@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
-import sys
 import threading
 from multiprocessing import forkserver, process, resource_tracker, spawn
 from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
@@ -35,8 +33,13 @@ def require_main_guard(start_method: str | None, what: str) -> None:
 
     In such a child fork may look like the program's own choice, because multiprocessing tells it the default.
     """
-    if start_method != "fork" and getattr(process.current_process(), "_inheriting", False):
+    if start_method != "fork" and _imports_main():
         raise RuntimeError(f"{what} can't start workers while a child imports the main module. {MAIN_GUARD}")
+
+
+def _imports_main() -> bool:
+    """Whether this is a child that imports the main module."""
+    return bool(getattr(process.current_process(), "_inheriting", False))
 
 
 class Plan:
@@ -55,15 +58,24 @@ class Plan:
         self.initializer = None if initializer is None else pickling.Function(initializer)
         self.initargs = initargs
         self.memory_limit = memory_limit
-        self.main = None if method == "fork" else _Main()
+        self.main = None if _imports_main() else _Main()
 
     def start(self, seat: bytes, family: tuple[int, int | None], number: int) -> Worker:
         """Start a worker for a seat of the pool."""
-        started = Worker(self, seat, family, f"{self.name}-{number}")
         try:
-            if self.method != "fork":
+            return self._start(self.method, seat, family, number)
+        except RuntimeError:
+            if self.method != "fork" or not threading._SHUTTING_DOWN:  # type: ignore[attr-defined]
+                raise
+        # CPython 3.12 does not fork any more when the program has come to its end.
+        return self._start("spawn", seat, family, number)
+
+    def _start(self, method: str, seat: bytes, family: tuple[int, int | None], number: int) -> Worker:
+        started = Worker(self, method, seat, family, f"{self.name}-{number}")
+        try:
+            if method != "fork":
                 # They last, and would pass on to others' processes what is blocked here.
-                (forkserver if self.method == "forkserver" else resource_tracker).ensure_running()
+                (forkserver if method == "forkserver" else resource_tracker).ensure_running()
             # A Ctrl-C before the worker is ready for it would end it.
             before = pthread_sigmask(SIG_BLOCK, (SIGINT,))
             try:
@@ -80,9 +92,9 @@ class Plan:
 class Worker(multiprocessing.Process):
     """One worker's process, as its owner sees it."""
 
-    def __init__(self, plan: Plan, seat: bytes, family: tuple[int, int | None], name: str) -> None:
+    def __init__(self, plan: Plan, method: str, seat: bytes, family: tuple[int, int | None], name: str) -> None:
         super().__init__(name=name, daemon=False)
-        self._method = plan.method
+        self._method = method
         self._crash = worker.Crash()
         self._orders = worker.Orders(
             main=plan.main,

@@ -132,14 +132,22 @@ class _Life:
                 if isinstance(chore, Worker):
                     chore.ended()
                 elif chore is True:
-                    self._caller = Thread(target=self._call, name=f"{self._plan.name} caller", daemon=False)
-                    self._caller.start()
+                    self._start_caller()
                 else:
                     self._start(chore)
                 del chore
         finally:
             if self._caller is None:
-                del _living[self]
+                self._call()
+
+    def _start_caller(self) -> None:
+        caller = Thread(target=self._call, name=f"{self._plan.name} caller", daemon=False)
+        try:
+            caller.start()
+        except RuntimeError:
+            pass  # CPython 3.12 starts no threads at exit: the keeper calls what there is to call when all is over.
+        else:
+            self._caller = caller
 
     def _start(self, seat: _native_pool.PoolSeat) -> None:
         try:

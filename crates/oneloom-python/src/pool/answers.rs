@@ -90,7 +90,8 @@ impl Answer {
         });
         match read {
             Err(failure) if failure.is_instance_of::<PyException>(python) => {
-                let told = from_results(python, 1)?.call1((name, failure.value(python)))?;
+                let told =
+                    from_results(python, 1)?.call1((name, failure.clone_ref(python).into_value(python)))?;
                 Ok(Outcome::Error(told.unbind()))
             }
             read => read,

@@ -226,7 +226,7 @@ impl Arrived {
 pub fn unpicklable(thing: &Bound<'_, PyAny>, name: &str, what: &str, error: &PyErr) -> PyErr {
     let python = thing.py();
     let told = imported(python, &UNPICKLABLE, MODULE, &["unpicklable"])
-        .and_then(|function| function.call1((thing, name, what, error.value(python))));
+        .and_then(|function| function.call1((thing, name, what, error.clone_ref(python).into_value(python))));
     told.map_or_else(|error| error, PyErr::from_value)
 }
 
