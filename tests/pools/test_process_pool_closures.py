@@ -1,0 +1,106 @@
+"""Functions that nobody finds by a name, in a process pool: lambdas, closures, and what a session or a notebook defines."""
+
+import pickle
+import sys
+import textwrap
+
+import process_tasks as tasks
+import pytest
+from process_tasks import PATIENCE
+
+import oneloom
+from conftest import finish, program
+from oneloom._pool import pickling
+
+# CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@pytest.fixture
+def pool():
+    with oneloom.ProcessPool(1, start_method="fork") as pool:
+        yield pool
+
+
+def test_closures_travel(pool):
+    factor = 3
+    assert pool.submit(lambda x: factor * x, 2).result() == 6
+    assert pool.submit(tasks.identity, lambda: factor).result()() == 3
+
+
+def test_without_cloudpickle_a_closure_is_an_error_that_names_the_extra(pool, monkeypatch):
+    monkeypatch.setattr(pickling, "_found", [None])
+    with pytest.raises(pickle.PicklingError, match=r"oneloom\[closures\]"):
+        pool.submit(lambda: 1).result()
+
+
+def test_initializer_may_be_a_closure():
+    with oneloom.ProcessPool(1, start_method="spawn", initializer=lambda: tasks.remember(b=4)) as pool:
+        assert pool.submit(tasks.recall, "b").result(PATIENCE) == 4
+
+
+def test_what_a_program_without_a_file_defines_travels():
+    code = """
+        import oneloom
+
+        class Point:
+            def __init__(self, x):
+                self.x = x
+
+        factor = 3
+
+        def scaled(point):
+            return Point(factor * point.x)
+
+        for method in "fork", "spawn", "forkserver":
+            with oneloom.ProcessPool(1, start_method=method) as pool:
+                result = pool.submit(scaled, Point(2)).result()
+                print(method, result.x, type(result) is Point, pool.submit(lambda: scaled(Point(4)).x).result())
+
+        with oneloom.ProcessPool(1, start_method="fork") as pool:
+            pool.submit(scaled, Point(2)).result()
+
+            def scaled(point):
+                return "the new one"
+
+            print(pool.submit(scaled, Point(2)).result())
+        """
+    with program(code) as child:
+        ran = finish(child).check()
+    assert ran.out.splitlines() == [
+        "fork 6 True 12",
+        "spawn 6 True 12",
+        "forkserver 6 True 12",
+        "the new one",
+    ]
+
+
+def test_functions_of_the_main_module_share_its_globals_with_the_initializer(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import oneloom
+
+            model = None
+
+            def load(name):
+                global model
+                model = name
+
+            def use():
+                return model
+
+            if __name__ == "__main__":
+                def guarded(x):
+                    return x + 1
+
+                for method in "fork", "spawn", "forkserver":
+                    with oneloom.ProcessPool(1, start_method=method, initializer=load, initargs=("big",)) as pool:
+                        print(method, pool.submit(use).result(), pool.submit(guarded, 1).result())
+            """
+        )
+    )
+    with program("", command=[sys.executable, str(script)]) as child:
+        ran = finish(child).check()
+    assert ran.out.splitlines() == ["fork big 2", "spawn big 2", "forkserver big 2"]
