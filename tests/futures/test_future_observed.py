@@ -151,13 +151,17 @@ def test_a_waiter_that_raises_hinders_nobody_who_waits():
         future.set_result(2)
 
 
-def test_one_that_a_pool_cancels_tells_its_waiters():
+@pytest.mark.parametrize("is_late", [False, True])
+def test_one_that_a_pool_cancels_tells_its_waiters(is_late):
     release = threading.Event()
     with oneloom.ThreadPool(1) as pool:
         pool.submit(release.wait)
         future, waiter = pool.submit(int), Waiter()
-        future._waiters.append(waiter)
+        if not is_late:
+            future._waiters.append(waiter)
         is_cancelled = future.cancel()
+        if is_late:  # The worker has not asked for it yet.
+            future._waiters.append(waiter)
         release.set()
         assert is_cancelled
         wait_until(lambda: waiter.told)

@@ -58,6 +58,11 @@ impl State {
         matches!(self, Self::Cancelled | Self::Notified)
     }
 
+    /// Whether nobody is to be told of anything any more.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Notified | Self::Finished)
+    }
+
     pub fn has_ended(self) -> bool {
         self.is_cancelled() || self == Self::Finished
     }

@@ -242,7 +242,7 @@ impl Inner {
         let (callbacks, unneeded, own) = {
             let mut content = self.enter();
             // The waiters of a cancelled future are told of it later.
-            let is_over = content.state != State::Cancelled || content.observed.is_none();
+            let is_over = content.state.is_over() || content.observed.is_none();
             let own = content.own.as_ref().map(|own| own.bind(python).clone());
             (std::mem::take(&mut content.callbacks), is_over.then(|| content.own.take()), own)
         };

@@ -36,7 +36,7 @@ pub fn observe(future: &Bound<'_, Future>) -> PyResult<Observed> {
     let mut content = inner.enter();
     if content.observed.is_none() {
         content.observed = spare.take();
-        if inner.is_pooled && !content.state.has_ended() && content.own.is_none() {
+        if inner.is_pooled && !content.state.is_over() && content.own.is_none() {
             content.own = Some(future.clone().unbind());
         }
     }
@@ -102,7 +102,7 @@ pub fn notify_cancelled(
     inner: &Inner,
     future: Option<&Bound<'_, Future>>,
 ) -> PyResult<()> {
-    inner.under_condition(python, future, |observed, future| {
+    let told = inner.under_condition(python, future, |observed, future| {
         let first = {
             let mut content = inner.enter();
             let first = content.state == State::Cancelled;
@@ -110,7 +110,10 @@ pub fn notify_cancelled(
             first
         };
         if first { tell_waiters(observed, intern!(python, "add_cancelled"), future) } else { Ok(()) }
-    })
+    });
+    let own = inner.enter().own.take();
+    drop(own);
+    told
 }
 
 fn tell_waiters(
