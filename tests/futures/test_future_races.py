@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import random
 import threading
+import time
 from concurrent.futures import CancelledError, InvalidStateError
 
 import pytest
@@ -227,3 +228,36 @@ def test_who_waits_for_itself_is_told():
         known.put(future)
         with pytest.raises(oneloom.DeadlockError, match=r"waits for future at 0x\w+, which thread .* works at"):
             future.result(20)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_a_storm_of_cancellations_and_waits_on_a_pool_leaves_nobody_waiting(seed, kind):
+    chance = random.Random(seed)
+    make = {"threads": oneloom.ThreadPool, "processes": lambda workers: oneloom.ProcessPool(workers, start_method="fork")}
+    waits = [
+        lambda futures: concurrent.futures.wait(futures).done,
+        lambda futures: set(concurrent.futures.as_completed(futures)),
+        lambda futures: oneloom.wait(futures).done,
+        lambda futures: set(oneloom.as_completed(futures)),
+    ]
+    with make[kind](2) as pool:
+        for _ in range(int(20 * STRESS)):
+            futures = [pool.submit(time.sleep, chance.choice([0, 0, 0.001])) for _ in range(40)]
+            called, wrong, seen = [], [], []
+            for future in chance.sample(futures, 20):
+                future.add_done_callback(called.append)
+
+            def cancel(some, running):
+                for future in some:
+                    if future.cancel(running=running) and not (future.cancelled() and future.done()):
+                        wrong.append(future)
+
+            threads = [start_thread(lambda wait=wait: seen.append(wait(futures))) for wait in chance.sample(waits, 2)]
+            threads += [start_thread(cancel, chance.sample(futures, 15), False) for _ in range(2)]
+            threads.append(start_thread(cancel, chance.sample(futures, 2), True))
+            for thread in threads:
+                thread.join(30)
+            assert wrong == [] and seen == [set(futures)] * 2
+            wait_until(lambda: len(called) == 20)
+            assert len(set(called)) == 20
