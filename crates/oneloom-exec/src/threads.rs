@@ -307,6 +307,8 @@ impl<J> Default for WaitCall<J> {
 impl<J: Send> Call for WaitCall<J> {
     type Primitive = Jobs<J>;
     type Output = ();
+    // Its caches are warm, and it may still be spinning when the next job comes.
+    const NEWEST_FIRST: bool = true;
 
     fn line<'s>(&self, state: &'s mut State<J>) -> &'s mut WaiterList {
         &mut state.sleepers.waiters

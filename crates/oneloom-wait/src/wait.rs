@@ -56,6 +56,10 @@ pub trait Call {
     /// now can end the wait.
     const SPINS: bool = true;
 
+    /// Whether who comes last is served first: where it does not matter who is, and who has only just begun to wait
+    /// can go on soonest.
+    const NEWEST_FIRST: bool = false;
+
     /// Whether trying may succeed: a cheap look outside the gate, repeated while spinning.
     fn looks_ready(&self, primitive: &Self::Primitive) -> bool;
 

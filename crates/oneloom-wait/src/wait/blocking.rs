@@ -58,7 +58,11 @@ fn block_slowly<C: Call>(
     // SAFETY: primitive and waiter outlive the publication, a local of this function.
     let published = unsafe { graph::publish(thread, primitive, &waiter, flags) };
     let born = fork::generation();
-    let newcomer = if flags & flag::ON_LOOP == 0 { Place::Back } else { Place::AheadOfTasksOn(thread) };
+    let newcomer = match flags & flag::ON_LOOP {
+        _ if C::NEWEST_FIRST => Place::Front,
+        0 => Place::Back,
+        _ => Place::AheadOfTasksOn(thread),
+    };
     Blocked { primitive, call, waiter: &waiter, published: &published, deadline, thread, born }
         .run(newcomer, environment)
 }
@@ -84,11 +88,12 @@ const NEXT_VICTIM: Duration = Duration::from_millis(10);
 impl<C: Call> Blocked<'_, C> {
     fn run(&mut self, newcomer: Place, environment: &mut impl Environment) -> Result<C::Output, Stop> {
         let mut place = newcomer;
+        let mut is_new = true;
         loop {
             if let Some(output) = self.enlist(place) {
                 return Ok(output);
             }
-            if place == newcomer && !self.call.enlisted(self.primitive) {
+            if std::mem::take(&mut is_new) && !self.call.enlisted(self.primitive) {
                 return self.give_up(Stop::Interrupted);
             }
             // Also when it has been overtaken: whoever was faster may wait by now for what this one holds, and found
