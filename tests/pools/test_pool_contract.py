@@ -242,13 +242,14 @@ def test_map_takes_from_an_endless_iterable_only_what_keeps_the_workers_busy(mak
         assert list(results) == []
 
 
-def test_the_exception_of_the_iterable_comes_after_its_items(make_pool):
+@pytest.mark.parametrize("chunksize", [None, 1, 3, 10])
+def test_the_exception_of_the_iterable_comes_after_its_items(make_pool, chunksize):
     def items():
         yield from range(5)
         raise LookupError("no more")
 
     with make_pool(2) as pool:
-        results = pool.map(square, items())
+        results = pool.map(square, items(), chunksize=chunksize)
         assert list(itertools.islice(results, 5)) == [0, 1, 4, 9, 16]
         with pytest.raises(LookupError, match="no more"):
             next(results)

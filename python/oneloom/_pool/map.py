@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # How long a chunk should take, in seconds, and how many items it has at most.
 _LONG_ENOUGH = 0.002
-_LARGEST = 4096
+_LARGEST = 2048
 # That moment, in seconds, and how many chunks are ahead at most.
 _MOMENT = 0.01
 _FARTHEST = 512
@@ -208,7 +208,9 @@ class Results(Batches, Generic["_T"]):
         self._measures = chunksize is None
         self._size = chunksize if chunksize is not None and not self._alone else 1
         self._total = total
-        self._least_window = self._window = 2 * pool.workers + 2
+        self._least_window = 2 * pool.workers + 2
+        # What is measured first needs no more than one chunk for each worker.
+        self._window = pool.workers if self._measures else self._least_window
         # How many chunks were taken since the moment began.
         self._taken, self._moment = 0, time.monotonic()
         self._ahead = _InOrder() if ordered else _AsTheyCome()
@@ -225,12 +227,16 @@ class Results(Batches, Generic["_T"]):
     def _feed(self) -> None:
         """Send as many chunks as the window has room for. Under the lock."""
         while self._items is not None and len(self._ahead) < self._window:
+            chunk: list[Any] = []
             try:
-                chunk = list(islice(self._items, self._size))
-                if len(chunk) < self._size:
-                    self._items = None
-                if chunk:
-                    self._send(chunk)
+                try:
+                    chunk += islice(self._items, self._size)
+                finally:
+                    # Also what came before the items' own exception.
+                    if len(chunk) < self._size:
+                        self._items = None
+                    if chunk:
+                        self._send(chunk)
             except BaseException as error:
                 # What was sent before comes first.
                 self._items, self._failure = None, error
@@ -307,6 +313,7 @@ class Results(Batches, Generic["_T"]):
             # In steps, because the first items may tell little of the others.
             fitting = int(_LONG_ENOUGH * len(items) / max(seconds, 1e-9))
             self._size = max(1, min(fitting, self._size * 16, _LARGEST))
+            self._window = max(self._window, self._least_window)
 
     def _end(self) -> None:
         self._ahead.end()

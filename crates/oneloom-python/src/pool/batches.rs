@@ -44,9 +44,8 @@ pub struct Batches {
 
 #[derive(Default)]
 struct Ahead {
-    batches: VecDeque<Py<PyList>>,
-    /// How many of the first have been given.
-    given: usize,
+    /// What is left of each; none is empty.
+    batches: VecDeque<std::vec::IntoIter<Py<PyAny>>>,
 }
 
 impl Batches {
@@ -54,18 +53,13 @@ impl Batches {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pop<'py>(&self, python: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    fn pop(&self) -> Option<Py<PyAny>> {
         let mut ahead = self.ahead();
-        let first = ahead.batches.front()?.bind(python).clone();
-        let item = first.get_item(ahead.given).ok();
-        ahead.given += 1;
-        let finished = (ahead.given >= first.len()).then(|| {
-            ahead.given = 0;
-            ahead.batches.pop_front()
-        });
-        drop(ahead);
-        // Not under the lock: what dies with it may run other code.
-        drop(finished);
+        let first = ahead.batches.front_mut()?;
+        let item = first.next();
+        if first.len() == 0 {
+            ahead.batches.pop_front();
+        }
         item
     }
 }
@@ -81,17 +75,17 @@ impl Batches {
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let python = slf.py();
         loop {
-            if let Some(item) = slf.get().pop(python) {
-                return match item.cast_exact::<Raised>() {
+            if let Some(item) = slf.get().pop() {
+                return match item.bind(python).cast_exact::<Raised>() {
                     Ok(raised) => Err(PyErr::from_value(raised.get().error.bind(python).clone())),
-                    Err(_) => Ok(Some(item.unbind())),
+                    Err(_) => Ok(Some(item)),
                 };
             }
             let batch = slf.call_method0(intern!(python, "_next_batch"))?;
             if batch.is_none() {
                 return Ok(None);
             }
-            slf.get()._add(batch.cast_into()?.unbind());
+            slf.get()._add(batch.cast::<PyList>()?);
         }
     }
 
@@ -101,8 +95,11 @@ impl Batches {
     }
 
     /// Adds a batch, a list of at least one item.
-    fn _add(&self, batch: Py<PyList>) {
-        self.ahead().batches.push_back(batch);
+    fn _add(&self, batch: &Bound<'_, PyList>) {
+        let items: Vec<_> = batch.iter().map(Bound::unbind).collect();
+        if !items.is_empty() {
+            self.ahead().batches.push_back(items.into_iter());
+        }
     }
 
     /// Drops what was not given.
@@ -114,7 +111,7 @@ impl Batches {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // Nobody stays in there for long; where somebody is, everything counts as in use.
         let Ok(ahead) = self.ahead.try_lock() else { return Ok(()) };
-        ahead.batches.iter().try_for_each(|batch| visit.call(batch))
+        ahead.batches.iter().flat_map(|batch| batch.as_slice()).try_for_each(|item| visit.call(item))
     }
 
     fn __clear__(&self) {
