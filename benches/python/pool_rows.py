@@ -27,7 +27,6 @@ import oneloom
 WORKERS = 2
 FORK_SERVER = multiprocessing.get_context("forkserver")
 SPAWN = multiprocessing.get_context("spawn")
-ITEMS = 20_000  # What one call of `map` gets, whoever it is: how long a call is decides what chunks are chosen.
 
 WARM = 0.3  # Seconds of work in which all workers come to run tasks, and joblib learns how large its batches should be.
 
@@ -105,24 +104,24 @@ def unordered(pool: Any, count: int) -> float:
     return seconds
 
 
-def mapped(pool: Any, count: int, call: Call | None = None) -> float:
+def mapped(items: int, pool: Any, count: int, call: Call | None = None) -> float:
     """Calls of `map` with so many tasks each, of which the pool makes chunks as it sees fit."""
     call = call or pool.map
     seconds = 0.0
-    for _ in range(count // ITEMS):
+    for _ in range(count // items):
         start = perf_counter()
-        results = list(call(same, range(ITEMS)))
+        results = list(call(same, range(items)))
         seconds += perf_counter() - start
-        check(results, ITEMS)
+        check(results, items)
     return seconds
 
 
-def delayed(pool: Any, count: int) -> float:
+def delayed(items: int, pool: Any, count: int) -> float:
     """The same, in joblib's words."""
     from joblib import delayed
 
     task = delayed(same)
-    return mapped(pool, count, lambda _, items: pool(task(item) for item in items))
+    return mapped(items, pool, count, lambda _, numbers: pool(task(number) for number in numbers))
 
 
 def arrays(pool: Any, count: int) -> float:
@@ -243,20 +242,22 @@ def rows() -> Iterator[Row]:
         {"multiprocessing.Pool": 5},
         warm({"oneloom": (our_pool, unordered), "multiprocessing.Pool": (pool, unordered)}),
     )
-    yield Row(
-        "pool-map",
-        f"processes: `map` of {ITEMS:,} small tasks, in chunks of its own choice",
-        {"multiprocessing.Pool": 1, "mpire": 25, "joblib": 20},
-        warm(
-            {
-                "oneloom": (our_pool, mapped),
-                "multiprocessing.Pool": (pool, mapped),
-                "mpire": (mpire_pool, mapped),
-                "joblib": (joblib_pool, delayed),
-            }
-        ),
-        step=ITEMS,
-    )
+    # How long a call is decides what chunks are chosen, and how much of it goes by until the workers are at work.
+    for key, items in (("pool-map", 1000), ("pool-map-long", 20_000)):
+        yield Row(
+            key,
+            f"processes: `map` of {items:,} small tasks, in chunks of its own choice",
+            {"multiprocessing.Pool": 1, "mpire": 25, "joblib": 20},
+            warm(
+                {
+                    "oneloom": (our_pool, partial(mapped, items)),
+                    "multiprocessing.Pool": (pool, partial(mapped, items)),
+                    "mpire": (mpire_pool, partial(mapped, items)),
+                    "joblib": (joblib_pool, partial(delayed, items)),
+                }
+            ),
+            step=items,
+        )
     yield Row(
         "pool-array",
         "processes: an array of 8 MB as result",
