@@ -26,7 +26,7 @@ OURS = {
     "asyncio": (
         "Lock Event Condition Semaphore BoundedSemaphore Barrier Queue LifoQueue PriorityQueue".split()
     ),
-    "concurrent.futures": "Future ThreadPoolExecutor ProcessPoolExecutor".split(),
+    "concurrent.futures": "Future ThreadPoolExecutor ProcessPoolExecutor wait as_completed".split(),
 }
 MODULES = list(OURS)
 

@@ -47,6 +47,8 @@ TABLE = [
     ["unicode.py"],
     ["closed_output.py"],
     ["forked.py"],
+    ["process_executors.py", "fork"],
+    ["process_executors.py", "spawn"],
     ["thread_executors.py"],
     ["pipeline.py"],
     ["coroutines.py"],

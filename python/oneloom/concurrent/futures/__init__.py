@@ -22,8 +22,6 @@ from concurrent.futures import (
     Executor,
     InvalidStateError,
     TimeoutError,
-    as_completed,
-    wait,
 )
 
 from oneloom._compat.mirror import mirror as _mirror
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from oneloom._future import Future as Future
+    from oneloom._wait import as_completed as as_completed
+    from oneloom.concurrent.futures._base import wait as wait
     from oneloom.concurrent.futures.process import ProcessPoolExecutor as ProcessPoolExecutor
     from oneloom.concurrent.futures.thread import ThreadPoolExecutor as ThreadPoolExecutor
 
@@ -44,6 +44,8 @@ __all__ = [
 # Imported when asked for: nobody pays for what is not used, and what these are made from asks for this module itself.
 _OURS = {
     "Future": "oneloom._future",
+    "wait": "oneloom.concurrent.futures._base",
+    "as_completed": "oneloom._wait",
     "ThreadPoolExecutor": "oneloom.concurrent.futures.thread",
     "ProcessPoolExecutor": "oneloom.concurrent.futures.process",
 }
