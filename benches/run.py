@@ -52,7 +52,7 @@ class Effort:
     milliseconds: int
 
 
-FULL = Effort(processes=3, rounds=7, milliseconds=60)
+FULL = Effort(processes=3, rounds=5, milliseconds=60)
 QUICK = Effort(processes=1, rounds=3, milliseconds=5)
 
 

@@ -109,7 +109,11 @@ def test_a_quick_run_of_one_row_prints_its_table_and_writes_nothing():
     assert kept == {path: path.stat().st_mtime_ns for path in [ROOT / "README.md", *BENCHES.glob("results/*")]}
 
 
-@pytest.mark.parametrize("kind", ["queue-1-1", "thread-to-coroutine", "async-queue-tasks", "shared-queue-4-4-bytes", "shared-coroutine"])
+@pytest.mark.parametrize(
+    "kind",
+    ["queue-1-1", "thread-to-coroutine", "async-queue-tasks", "shared-queue-4-4-bytes", "shared-coroutine"]
+    + ["pool-round-trip", "pool-imap-unordered", "pool-array", "pool-start", "thread-pool-submit"],
+)
 def test_rows_in_which_somebody_waits_run_to_their_end(kind):
     lines = run(BENCHES / "python" / "harness.py", kind, 1, 1).check().out.splitlines()
     samples = [json.loads(line) for line in lines]
