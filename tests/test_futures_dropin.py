@@ -6,10 +6,14 @@ That they behave as those is shown by CPython's own tests (test_cpython.py), and
 
 import asyncio
 import concurrent.futures as standard
+import concurrent.futures.process
 import gc
+import multiprocessing
 import os
 import random
+import signal
 import threading
+import time
 import weakref
 
 import pytest
@@ -189,6 +193,123 @@ def test_tasks_are_done_at_exit_and_those_of_a_daemon_thread_as_well():
         threading._register_atexit(go_on.set)
     """
     assert run_program(code).check().out == "0\n1\n2\n"
+
+
+# What follows is about executors of processes.
+
+
+def processes(method="forkserver", **settings):
+    return futures.ProcessPoolExecutor(2, multiprocessing.get_context(method), **settings)
+
+
+def fail(what):
+    raise ValueError(what)
+
+
+def test_a_processes_future_is_awaited_and_may_be_waited_for_unread():
+    with processes() as executor:
+
+        async def main():
+            assert await executor.submit(pow, 2, 10) == 1024
+            with pytest.raises(ValueError, match="awaited"):
+                await executor.submit(fail, "awaited")
+
+        asyncio.run(main())
+        failing, sleeping = executor.submit(fail, "unread"), executor.submit(time.sleep, 20)
+        assert 1 <= len(executor._pending_work_items) <= 2
+        for wait in (futures.wait, standard.wait):
+            assert wait([failing, sleeping], return_when=futures.FIRST_EXCEPTION).done == {failing}
+        next(iter(executor._processes.values())).kill()
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_an_idle_worker_that_dies_breaks_the_executor(method):
+    with processes(method) as executor:
+        executor.submit(int).result()
+        os.kill(next(iter(executor._processes)), signal.SIGKILL)
+        wait_until(lambda: executor._broken)
+        with pytest.raises(standard.process.BrokenProcessPool):
+            executor.submit(int)
+
+
+def test_an_executor_may_be_shut_down_in_a_callback_and_by_nobody():
+    ended = threading.Event()
+    executor = processes()
+    future = executor.submit(pow, 2, 10)
+    future.add_done_callback(lambda _: executor.shutdown() or ended.set())
+    assert ended.wait(20)
+    executor = processes()
+    future = executor.submit(pow, 2, 10)
+    workers, thread = executor._processes, executor._executor_manager_thread
+    del executor
+    assert future.result() == 1024
+    thread.join()
+    assert [worker.exitcode for worker in workers.values()] == [0] * len(workers)
+
+
+def test_one_that_starts_its_workers_itself_runs_on_the_standard_algorithm():
+    class Counting(futures.ProcessPoolExecutor):
+        started = 0
+
+        def _spawn_process(self):
+            self.started += 1
+            super()._spawn_process()
+
+    with Counting(1, multiprocessing.get_context("spawn")) as executor:
+        future = executor.submit(pow, 2, 10)
+        assert type(future) is oneloom.Future and future.result() == 1024
+    assert executor.started == 1
+
+
+def test_executors_of_processes_leave_nothing_behind():
+    def left():
+        gc.collect()
+        return threading.active_count(), len(os.listdir("/proc/self/fd")), len(multiprocessing.active_children())
+
+    def use_and_drop(how):
+        executor = processes("fork")
+        executor.submit(int).result()
+        if how == "shut down":
+            executor.shutdown()
+        elif how == "broken":
+            os.kill(next(iter(executor._processes)), signal.SIGKILL)
+            wait_until(lambda: executor._broken)
+
+    for how in ("shut down", "dropped", "broken"):
+        use_and_drop(how)
+        before = left()
+        for _ in range(10):
+            use_and_drop(how)
+        wait_until(lambda: all(now <= then for now, then in zip(left(), before)), message=f"{how}: {before}, {left()}")
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_workers_end_with_an_owner_that_is_killed(method):
+    code = f"""
+        import multiprocessing, os, signal, time
+        from oneloom.concurrent.futures import ProcessPoolExecutor
+
+        if __name__ == "__main__":
+            executor = ProcessPoolExecutor(2, multiprocessing.get_context({method!r}))
+            running = [executor.submit(time.sleep, 60) for _ in range(2)]
+            while not all(future.running() for future in running):
+                time.sleep(0.001)
+            print(*executor._processes, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    ended = run_program(code)
+    assert ended.status == -signal.SIGKILL
+    pids = [int(pid) for pid in ended.out.split()]
+    assert len(pids) == 2
+    wait_until(lambda: all(has_ended(pid) for pid in pids))
+
+
+def has_ended(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 IMPORTS = [

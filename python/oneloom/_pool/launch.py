@@ -58,7 +58,7 @@ class Plan:
         self.initializer = None if initializer is None else pickling.Function(initializer)
         self.initargs = initargs
         self.memory_limit = memory_limit
-        self.main = None if _imports_main() else _Main()
+        self.main = None if _imports_main() else Main()
 
     def start(self, seat: bytes, family: tuple[int, int | None], number: int) -> Worker:
         """Start a worker for a seat of the pool."""
@@ -99,7 +99,7 @@ class Worker(multiprocessing.Process):
         self._orders = worker.Orders(
             main=plan.main,
             seat=seat,
-            passport=_Passport(*family),
+            passport=Passport(*family),
             crash=self._crash,
             initializer=plan.initializer,
             initargs=plan.initargs,
@@ -151,7 +151,7 @@ class Worker(multiprocessing.Process):
         return WorkerDied(f"{who} {how} {when}{hint}" + (f"\n\n{crash}" if crash else ""), exitcode)
 
 
-class _Main:
+class Main:
     """Has a child import the program's main module, if it has not done so.
 
     It learns of that module in a way of its own, but no more when the module has come to its end: then the interpreter takes
@@ -165,7 +165,7 @@ class _Main:
         return (tuple, ()) if self._path is None else (spawn._fixup_main_from_path, (self._path,))  # type: ignore[attr-defined]
 
 
-class _Passport:
+class Passport:
     """Brings a child that is being started into the family of shared objects; one that is forked is in it."""
 
     def __init__(self, family: int, descriptor: int | None) -> None:

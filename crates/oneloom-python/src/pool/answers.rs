@@ -29,9 +29,11 @@ impl Report for Task {
     }
 
     fn ended(self: Box<Self>, end: End) {
+        let has_reader = self.surroundings.reader().is_some();
         let end = match end {
             End::Succeeded(reply) => Ended::Succeeded(reply.packet),
             End::Failed(reply) => Ended::Failed(reply.packet),
+            End::Lost(Failure::Terminated) if has_reader => Ended::Died(None, 0),
             End::Lost(Failure::Cancelled | Failure::Terminated) => {
                 self.promise.finish(Outcome::Cancelled);
                 return;
@@ -47,7 +49,14 @@ impl Report for Task {
             }
             End::Lost(Failure::Memory(failure)) => Ended::NotSent(failure),
         };
-        let answer = Answer { end: Some(end), arrived: None, known: self.known };
+        let says_failed = match &end {
+            Ended::Succeeded(packet) => {
+                has_reader && packet.bytes().is_ok_and(|bytes| bytes.first() == Some(&FAILED))
+            }
+            _ => false,
+        };
+        let (known, surroundings) = (self.known, self.surroundings);
+        let answer = Answer { end: Some(end), arrived: None, says_failed, known, surroundings };
         self.promise.finish(Outcome::Packed(Box::new(answer)));
     }
 }
@@ -67,8 +76,17 @@ struct Answer {
     end: Option<Ended>,
     /// What has arrived, and whether it is a result.
     arrived: Option<(Arrived, bool)>,
+    /// It is for the pool's reader, and no value.
+    says_failed: bool,
     known: Arc<Known>,
+    surroundings: Arc<Surroundings>,
 }
+
+/// The first byte of bytes for a pool's reader that stand for an error.
+const FAILED: u8 = 1;
+
+/// Known by a number and no object: what falls away in a thread without the interpreter must not be one of Python's.
+static READ: OnceLock<Py<PyAny>> = OnceLock::new();
 
 static RESULTS: [OnceLock<Py<PyAny>>; 4] = [const { OnceLock::new() }; 4];
 const NAMES: [&str; 4] = ["raised", "unreadable", "died", "timed_out"];
@@ -79,6 +97,26 @@ fn from_results<'py>(python: Python<'py>, index: usize) -> PyResult<&'py Bound<'
 }
 
 impl Answer {
+    /// Leaves it to the pool's reader, which gets the bytes that the function has returned, None if the worker has none,
+    /// and gives whether it is a value and what it is.
+    fn read_by(&mut self, python: Python<'_>, reader: u64) -> PyResult<Outcome> {
+        match self.end.take() {
+            Some(Ended::Succeeded(packet)) => self.arrived = Some((Arrived::new(python, packet)?, true)),
+            Some(Ended::Failed(packet)) => self.arrived = Some((Arrived::new(python, packet)?, false)),
+            _ => {}
+        }
+        let told = match &self.arrived {
+            Some((arrived, true)) => Some(arrived.result(python)?),
+            Some(_) => return self.read(python),
+            None => None,
+        };
+        let (is_value, what): (bool, Py<PyAny>) =
+            imported(python, &READ, "oneloom.concurrent.futures.process", &["_read"])?
+                .call1((reader, told))?
+                .extract()?;
+        Ok(if is_value { Outcome::Value(what) } else { Outcome::Error(what) })
+    }
+
     fn read(&self, python: Python<'_>) -> PyResult<Outcome> {
         let Some((arrived, succeeded)) = &self.arrived else { return Ok(Outcome::Cancelled) };
         let name = &*self.known.name;
@@ -101,6 +139,10 @@ impl Answer {
 
 impl Unpack for Answer {
     fn unpack(&mut self, python: Python<'_>) -> PyResult<Outcome> {
+        let surroundings = self.surroundings.clone();
+        if let Some(reader) = surroundings.reader() {
+            return self.read_by(python, reader);
+        }
         let name = &*self.known.name;
         let error = match self.end.take() {
             None => return self.read(python),
@@ -127,8 +169,8 @@ impl Unpack for Answer {
 
     fn has_failed(&self) -> bool {
         match (&self.end, &self.arrived) {
-            (Some(Ended::Succeeded(_)), _) => false,
-            (None, Some((_, succeeded))) => !succeeded,
+            (Some(Ended::Succeeded(_)), _) => self.says_failed,
+            (None, Some((_, succeeded))) => !succeeded || self.says_failed,
             _ => true,
         }
     }

@@ -138,7 +138,9 @@ impl ProcessPool {
         Self { content: OnceLock::new() }
     }
 
-    /// Makes the engine; gives what the pool's threads ask for work.
+    /// Makes the engine; gives what the pool's threads ask for work. `reader` makes objects of what functions return,
+    /// which are bytes then: see `answers`.
+    #[pyo3(signature = (workers, tasks_per_worker, timeout, retries, reader=None))]
     fn _begin(
         &self,
         python: Python<'_>,
@@ -146,8 +148,9 @@ impl ProcessPool {
         tasks_per_worker: Option<u64>,
         timeout: Timeout,
         retries: u32,
+        reader: Option<u64>,
     ) -> PyResult<PoolKeeper> {
-        let surroundings = Arc::new(Surroundings::new());
+        let surroundings = Arc::new(Surroundings::new(reader));
         let settings = Settings { workers, tasks_per_worker };
         let engine = python.detach(|| Pool::new(settings, surroundings.clone())).map_err(error)?;
         let keeper = PoolKeeper { surroundings: surroundings.clone(), engine: engine.clone() };

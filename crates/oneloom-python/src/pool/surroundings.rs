@@ -70,6 +70,8 @@ pub struct Surroundings {
     to_call: Mutex<Receiver<Calling>>,
     /// Whether the caller was asked for.
     calling: AtomicBool,
+    /// Who makes objects of what the workers answer, where the pool has a way of its own: see `answers`.
+    reader: Option<u64>,
     workers: Mutex<Workers>,
 }
 
@@ -80,7 +82,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 // A channel's other end stands in the same object, so nothing is ever refused.
 impl Surroundings {
     /// Nothing to do yet.
-    pub fn new() -> Self {
+    pub fn new(reader: Option<u64>) -> Self {
         let ((chores, to_keep), (calls, to_call)) = (channel(), channel());
         Self {
             chores,
@@ -88,6 +90,7 @@ impl Surroundings {
             calls,
             to_call: Mutex::new(to_call),
             calling: AtomicBool::new(false),
+            reader,
             workers: Mutex::default(),
         }
     }
@@ -97,6 +100,11 @@ impl Surroundings {
         let workers = locked(&self.workers);
         let ended = workers.ended.iter().rev().find(|(other, _)| *other == pid).map(|(_, worker)| worker);
         ended.or_else(|| workers.living.get(&pid)).cloned()
+    }
+
+    /// Who reads the answers, where that is not this package's own way.
+    pub fn reader(&self) -> Option<u64> {
+        self.reader
     }
 
     fn call(&self, calling: Calling) {
@@ -180,7 +188,13 @@ impl PoolKeeper {
                     }
                 }
                 Ok(Chore::Call) => return Ok(crate::waiting::truth(python, true)),
-                Ok(Chore::Over) | Err(_) => return Ok(python.None()),
+                Ok(Chore::Over) | Err(_) => {
+                    // Here, where there is an interpreter: what falls away without one is kept behind a lock that the
+                    // child of a fork may wait for.
+                    let workers = std::mem::take(&mut *locked(&self.surroundings.workers));
+                    drop(workers);
+                    return Ok(python.None());
+                }
             }
         }
     }
