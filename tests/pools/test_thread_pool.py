@@ -388,6 +388,45 @@ def test_a_program_that_ends_by_ctrl_c_begins_nothing_more():
     assert run.out == "" and "KeyboardInterrupt" in run.err and not run.timed_out
 
 
+def test_ctrl_c_while_a_program_ends_tells_its_tasks():
+    run = run_program(
+        """
+        import oneloom, time
+        class Interrupted(oneloom.ThreadPool):
+            times = 0
+            def _shutdown(self, wait, cancel_futures):
+                if wait:
+                    self.times += 1
+                    if self.times == 1:
+                        raise KeyboardInterrupt
+                super()._shutdown(wait, cancel_futures)
+        def search():
+            begun.set()
+            while not oneloom.cancelled():
+                time.sleep(0.001)
+            print("told", flush=True)
+        begun = oneloom.Event()
+        pool = Interrupted(1)
+        pool.submit(search)
+        begun.wait()
+        """
+    ).check()
+    assert run.out == "told\n"
+
+
+def test_ctrl_c_while_a_thread_is_started_is_not_lost(monkeypatch):
+    class Interrupted(oneloom.Thread):
+        def start(self):
+            super().start()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("oneloom._pool.threads.Thread", Interrupted)
+    with oneloom.ThreadPool(1) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit(abs, -1)
+        assert pool.submit(abs, -2).result(timeout=30) == 2
+
+
 def test_a_pool_works_anew_in_the_child_of_a_fork():
     run = run_program(
         """

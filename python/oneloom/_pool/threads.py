@@ -43,9 +43,10 @@ class _Team:
     def hire(self, worker: _native_pool.ThreadWorker) -> None:
         thread = Thread(target=worker.run, name=f"{self._name}_{next(self._numbers)}", daemon=False)
         with self._lock:
-            thread.start()
             # Those that have ended are not needed any more; there may have been many, where workers are replaced.
             self._threads = {other for other in self._threads if other.is_alive()} | {thread}
+            # Known before: Ctrl-C may come when it runs already.
+            thread.start()
 
     def others(self) -> list[Thread]:
         """Its threads that live, without the calling one."""
@@ -137,16 +138,20 @@ ThreadPool.__module__ = "oneloom"
 
 
 def _finish() -> None:
-    """At exit: what was submitted is done, as with the standard library; but not after Ctrl-C."""
-    is_interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+    """At exit: what was submitted is done, as with the standard library; but not after Ctrl-C, nor when it comes now."""
     pools = list(_pools)
-    for pool in pools:
-        if is_interrupted:
-            pool.terminate()
-        else:
+    try:
+        if getattr(sys, "last_type", None) is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        for pool in pools:
             pool.shutdown(wait=False)
-    for pool in pools:
-        pool._shutdown(True, False)
+        for pool in pools:
+            pool._shutdown(True, False)
+    except KeyboardInterrupt:
+        for pool in pools:
+            pool.terminate()
+        for pool in pools:
+            pool._shutdown(True, False)
 
 
 # Before the last look at which threads are there.

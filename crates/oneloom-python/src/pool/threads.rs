@@ -157,6 +157,10 @@ impl Team {
                         promise.finish_attached(python, Outcome::Cancelled)?;
                         return Err(error);
                     }
+                    // Others will run it; but Ctrl-C while the thread was started is not theirs to hear of.
+                    if !error.is_instance_of::<PyException>(python) {
+                        return Err(error);
+                    }
                 }
             }
             Err(_task) => {
