@@ -2,6 +2,8 @@
 
 import time
 
+import oneloom
+
 
 def square(number):
     return number * number
@@ -44,3 +46,8 @@ def fail_until(path, times):
     if tries <= times:
         raise ValueError(f"try {tries}")
     return tries
+
+
+def until_cancelled():
+    while not oneloom.cancelled():
+        time.sleep(0.001)

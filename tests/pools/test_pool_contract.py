@@ -11,7 +11,7 @@ import pytest
 import oneloom
 from conftest import wait_until
 from pool_kinds import make_pool  # noqa: F401 (a fixture)
-from pool_tasks import add, fail, fail_at, fail_until, nap, raise_stop, refuse_to_start, square
+from pool_tasks import add, fail, fail_at, fail_until, nap, raise_stop, refuse_to_start, square, until_cancelled
 
 # CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -277,6 +277,19 @@ def test_a_cancelled_wait_for_a_result_loses_none(make_pool):
             return [result async for result in results]
 
     assert oneloom.run(main()) == ["first", "second"]
+
+
+def test_a_coroutine_that_is_cancelled_ends_its_pool(make_pool):
+    async def main():
+        async with make_pool(1) as pool:
+            futures.extend(pool.submit(until_cancelled) for _ in range(2))
+            asyncio.current_task().cancel()
+            await asyncio.sleep(600)
+
+    futures = []
+    with pytest.raises(asyncio.CancelledError):
+        oneloom.run(main())
+    assert all(future.cancelled() for future in futures)
 
 
 def test_what_has_a_length_is_sent_whole_before_a_pool_ends(make_pool):

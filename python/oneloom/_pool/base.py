@@ -48,9 +48,13 @@ class Settings:
     __slots__ = ("context", "retries", "timeout")
 
     def __init__(self, timeout: float | None = None, retries: int = 0, context: contextvars.Context | None = None) -> None:
-        if timeout is not None and not timeout > 0:
+        try:
+            is_limit, is_count = timeout is None or timeout > 0, retries >= 0
+        except TypeError:
+            raise TypeError(f"timeout and retries must be numbers, not {timeout!r} and {retries!r}") from None
+        if not is_limit:
             raise ValueError(f"timeout must be a number of seconds above zero, or None for no limit; not {timeout!r}")
-        if retries < 0:
+        if not is_count:
             raise ValueError(f"retries must be 0 or more, not {retries!r}")
         self.timeout = timeout
         self.retries = retries
@@ -271,7 +275,7 @@ class Pool(concurrent.futures.Executor):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
+        if kind is not None and (issubclass(kind, KeyboardInterrupt) or _is_given_up(kind)):
             self.terminate()
         else:
             await self.shutdown_async()
@@ -316,6 +320,14 @@ class _View(Pool):
 
     def __repr__(self) -> str:
         return f"{self._pool!r}.options(timeout={self._settings.timeout!r}, retries={self._settings.retries!r})"
+
+
+def _is_given_up(kind: type[BaseException]) -> bool:
+    """Whether an `async with` is left because the coroutine's task is cancelled: that is how asyncio tells of Ctrl-C."""
+    import asyncio
+
+    task = asyncio.current_task()
+    return issubclass(kind, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _length(iterables: tuple[Any, ...]) -> int | None:
