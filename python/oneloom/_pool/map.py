@@ -246,7 +246,10 @@ class Results(Batches, Generic["_T"]):
     def _send(self, chunk: list[Any], first: bool = False) -> None:
         if self._alone:
             arguments = tuple(chunk[0]) if self._star else (chunk[0],)
-            future = self._pool._submit(self._settings, self._function, arguments, {})
+            if self._settings is self._pool._settings:
+                future = self._pool.submit(self._function, *arguments)
+            else:
+                future = self._pool._submit(self._settings, self._function, arguments, {})
         else:
             future = self._pool._submit_chunk(self._settings, self._function, self._star, chunk)
         self._ahead.add(future, chunk, first)
