@@ -244,6 +244,7 @@ class Results(Batches, Generic["_T"]):
                     raise
 
     def _send(self, chunk: list[Any], first: bool = False) -> None:
+        future: Future[Any]
         if self._alone:
             arguments = tuple(chunk[0]) if self._star else (chunk[0],)
             if self._settings is self._pool._settings:
