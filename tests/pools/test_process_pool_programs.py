@@ -88,6 +88,29 @@ def test_ctrl_c_ends_the_program_and_its_workers_promptly(tmp_path, method, wher
     wait_until(lambda: not any(map(lives, pids)))
 
 
+def test_ctrl_c_that_threading_ignores_ends_the_program_all_the_same(tmp_path):
+    code = """
+    import os, signal, sys, threading, time
+    import oneloom
+
+    def interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1000)
+
+    if __name__ == "__main__":
+        pool = oneloom.ProcessPool(1, start_method="fork")
+        future = pool.submit(time.sleep, 1000)
+        while not future.running():
+            time.sleep(0.001)
+        # Called before the pools' own: the interpreter says that it ignores the exception, and goes on.
+        threading._register_atexit(interrupt)
+    """
+    with script(tmp_path, code) as child:
+        ran = finish(child, 20)
+    assert not ran.timed_out, ran
+    assert "Exception ignored" in ran.err
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_workers_end_with_an_owner_that_is_killed(tmp_path, method):
     with script(tmp_path, ENDLESS, method, "result") as child:

@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import threading
-from multiprocessing import util
+from multiprocessing import process, util
 
 from oneloom import _native_pool
 from oneloom._pool.base import Pool, Settings, processors, worker_count
@@ -197,10 +197,25 @@ def _end_all() -> None:
         for life in list(_living):
             life.join()
     except KeyboardInterrupt:
-        for life in list(_living):
-            life.keeper.terminate()
-        for life in list(_living):
-            life.join()
+        _terminate_all()
+
+
+def _terminate_all() -> None:
+    for life in list(_living):
+        life.keeper.terminate()
+    for life in list(_living):
+        life.join()
+
+
+def _end_what_is_left() -> None:
+    """Before multiprocessing joins this process's children: its own children come here first, all others last.
+
+    Those have no pools any more then, unless a Ctrl-C came while threading shut down, which ignores it and goes on.
+    """
+    if process.parent_process() is not None:
+        _end_all()
+    else:
+        _terminate_all()
 
 
 _registered: list[int] = []
@@ -212,8 +227,7 @@ def _end_at_exit() -> None:
     if pid not in _registered:
         _registered[:] = [pid]
         threading._register_atexit(_end_all)  # type: ignore[attr-defined]
-        # A child of multiprocessing joins its own children earlier than that.
-        util.Finalize(None, _end_all, exitpriority=100)
+        util.Finalize(None, _end_what_is_left, exitpriority=100)
 
 
 os.register_at_fork(after_in_child=_living.clear)
