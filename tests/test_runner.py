@@ -47,8 +47,9 @@ TABLE = [
     ["unicode.py"],
     ["closed_output.py"],
     ["forked.py"],
-    ["process_executors.py", "fork"],
     ["process_executors.py", "spawn"],
+    # The standard library of 3.11 often does not come to its end after a worker that was forked has died.
+    *([["process_executors.py", "fork"]] if sys.version_info >= (3, 12) else []),
     ["thread_executors.py"],
     ["pipeline.py"],
     ["coroutines.py"],
