@@ -330,6 +330,13 @@ def test_a_pool_stays_in_its_process_and_says_so(make_pool):
                 pickle.dumps(each)
 
 
+@pytest.mark.parametrize("name", ["workers", "max_tasks_per_worker"])
+def test_what_is_no_count_is_refused_by_name(make_pool, name):
+    for value, error in ("x", TypeError), (1.5, TypeError), (0, ValueError):
+        with pytest.raises(error, match=name):
+            make_pool(**({"workers": 1} | {name: value}))
+
+
 def test_a_pool_tells_of_itself(make_pool):
     with make_pool(2, name="squares") as pool:
         assert pool.name == "squares" and pool.workers == 2
@@ -337,6 +344,8 @@ def test_a_pool_tells_of_itself(make_pool):
         assert "'squares'" in repr(pool.options(retries=1))
         with pytest.raises(ValueError, match="chunksize"):
             pool.map(square, [1], chunksize=0)
+        with pytest.raises(TypeError, match="chunksize"):
+            pool.map(square, [1], chunksize="a")
         with pytest.raises(TypeError):
             pool.options(nonsense=1)
     assert "shut down" in repr(pool)

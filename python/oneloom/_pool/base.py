@@ -56,6 +56,8 @@ class Settings:
             raise ValueError(f"timeout must be a number of seconds above zero, or None for no limit; not {timeout!r}")
         if not is_count:
             raise ValueError(f"retries must be 0 or more, not {retries!r}")
+        if context is not None and not callable(getattr(context, "copy", None)):
+            raise TypeError(f"context must be a contextvars.Context or None, not {type(context).__name__}")
         self.timeout = timeout
         self.retries = retries
         self.context = context
@@ -65,15 +67,13 @@ class Settings:
         return Settings(**({name: getattr(self, name) for name in self.__slots__} | changes))
 
 
-def worker_count(workers: int | None, default: int) -> int:
-    """How many workers were asked for."""
-    if workers is None:
-        return default
-    if not isinstance(workers, int):
-        raise TypeError(f"workers must be an int, or None for one that suits this machine; not {type(workers).__name__}")
-    if workers <= 0:
-        raise ValueError(f"workers must be 1 or more, not {workers}")
-    return workers
+def require_count(name: str, value: int | None) -> None:
+    """TypeError or ValueError for what is neither a number of things, at least one, nor None."""
+    if value is not None:
+        if not isinstance(value, int):
+            raise TypeError(f"{name} must be an int or None, not {type(value).__name__}")
+        if value <= 0:
+            raise ValueError(f"{name} must be 1 or more, not {value}")
 
 
 def processors() -> int:
@@ -101,10 +101,12 @@ class Pool(concurrent.futures.Executor):
     workers: int
     """How many workers there are at most."""
     _settings: Settings
+    # For a subclass that forgot to call `__init__`: its pool says so, and not that this is missing.
+    _maps: weakref.WeakSet[Results[Any]] = weakref.WeakSet()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._maps: weakref.WeakSet[Results[Any]] = weakref.WeakSet()
+        self._maps = weakref.WeakSet()
 
     def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Have `function(*args, **kwargs)` run by a worker; returns its future.
@@ -247,8 +249,7 @@ class Pool(concurrent.futures.Executor):
         ordered: bool,
         progress: bool,
     ) -> Results[Any]:
-        if chunksize is not None and chunksize < 1:
-            raise ValueError(f"chunksize must be 1 or more, or None to have it measured; not {chunksize!r}")
+        require_count("chunksize", chunksize)
         settings = self._settings if timeout is None else self._settings.but(timeout=timeout)
         results: Results[Any] = Results(self, settings, function, star, items, total, chunksize, ordered, progress)
         self._maps.add(results)

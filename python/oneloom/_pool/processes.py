@@ -9,7 +9,7 @@ import threading
 from multiprocessing import process, util
 
 from oneloom import _native_pool
-from oneloom._pool.base import Pool, Settings, processors, worker_count
+from oneloom._pool.base import Pool, Settings, processors, require_count
 from oneloom._pool.launch import Plan, Worker, default_start_method, require_main_guard
 from oneloom._pool.map import run_chunk
 from oneloom._pool.worker import handle_record
@@ -66,11 +66,11 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
             raise ValueError(f"start_method is 'fork', 'spawn' or 'forkserver', not {start_method!r}")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        self.workers = worker_count(workers, processors())
+        require_count("workers", workers)
+        require_count("max_tasks_per_worker", max_tasks_per_worker)
+        require_count("memory_limit", memory_limit)
+        self.workers = processors() if workers is None else workers
         self.name = f"ProcessPool-{next(_numbers)}" if name is None else name
-        for setting, value in ("max_tasks_per_worker", max_tasks_per_worker), ("memory_limit", memory_limit):
-            if value is not None and (not isinstance(value, int) or value <= 0):
-                raise ValueError(f"{setting} must be an int above zero, or None; not {value!r}")
         method = start_method or default_start_method()
         require_main_guard(start_method, f"the pool {self.name!r}")
         plan = Plan(self.name, method, initializer, tuple(initargs), memory_limit)

@@ -12,7 +12,7 @@ import weakref
 
 from oneloom import _native_pool
 from oneloom._native import Lock
-from oneloom._pool.base import Pool, Settings, processors, worker_count
+from oneloom._pool.base import Pool, Settings, processors, require_count
 from oneloom._thread import Thread
 
 TYPE_CHECKING = False
@@ -91,10 +91,10 @@ class ThreadPool(_native_pool.ThreadPool, Pool):
         Pool.__init__(self, Settings(timeout, retries, context))
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be callable")
-        if max_tasks_per_worker is not None and max_tasks_per_worker < 1:
-            raise ValueError(f"max_tasks_per_worker must be 1 or more, not {max_tasks_per_worker!r}")
+        require_count("workers", workers)
+        require_count("max_tasks_per_worker", max_tasks_per_worker)
         self.name = f"ThreadPool-{next(_numbers)}" if name is None else name
-        self.workers = worker_count(workers, min(32, processors() + 4))
+        self.workers = min(32, processors() + 4) if workers is None else workers
         self._team = _Team(self.name)
         self._open(
             self.workers, self._team.hire, initializer, tuple(initargs), max_tasks_per_worker, timeout, retries, context

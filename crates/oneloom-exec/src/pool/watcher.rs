@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use oneloom_shm::queue::Queue;
 use oneloom_sync::Mutex;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::desk::put;
@@ -16,6 +17,8 @@ use crate::launch::{Exit, Launcher, Status};
 use crate::message::{Head, Kind};
 use crate::packet::Packet;
 
+/// How soon an end is told again that could not be told.
+const RETRY: Duration = Duration::from_millis(100);
 /// Workers count from 1.
 const POKED: u64 = 0;
 
@@ -105,10 +108,14 @@ impl Watcher {
     /// What the thread does.
     pub fn run(&self, mailbox: &Arc<Queue>, launcher: &dyn Launcher) {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(16);
+        // Whose end could not be told yet, because there was no memory for a few bytes.
+        let mut untold: Vec<u32> = Vec::new();
+        let soon = Timespec::try_from(RETRY).ok();
         loop {
             events.clear();
+            let until = if untold.is_empty() { None } else { soon.as_ref() };
             // Interrupted or refused, it shows nothing, and the next round asks again.
-            let _ = epoll::wait(&self.polled, spare_capacity(&mut events), None);
+            let _ = epoll::wait(&self.polled, spare_capacity(&mut events), until);
             let mut ended = Vec::new();
             {
                 let mut known = self.known.lock();
@@ -133,14 +140,12 @@ impl Watcher {
                 let mut exit = launcher.ended(worker, pid);
                 exit.text = exit.text.or(why);
                 self.known.lock().exits.push((worker, exit));
-                let told = Packet::empty()
-                    .seal(Head::about(worker, Kind::Died))
-                    .and_then(|message| put(mailbox, message));
-                if told.is_err() {
-                    // There is no memory for a few bytes. It is told when there is, perhaps.
-                    self.known.lock().missed.push((worker, pid, None));
-                }
+                untold.push(worker);
             }
+            untold.retain(|worker| {
+                let message = Packet::empty().seal(Head::about(*worker, Kind::Died));
+                message.and_then(|message| put(mailbox, message)).is_err()
+            });
         }
     }
 }
