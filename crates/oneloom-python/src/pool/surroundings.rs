@@ -95,6 +95,13 @@ impl Surroundings {
         }
     }
 
+    /// Those that had ended long before this one, and were all reaped: to be dropped with the interpreter.
+    fn forget_long_before(&self, pid: u32) -> Vec<(u32, Arc<WorkerObject>)> {
+        let ended = &mut locked(&self.workers).ended;
+        let reaped = ended.iter().position(|(other, _)| *other == pid).unwrap_or(0);
+        ended.drain(..reaped.saturating_sub(REMEMBERED)).collect()
+    }
+
     /// The worker with this pid, which may have ended just now.
     pub fn worker(&self, pid: u32) -> Option<Arc<WorkerObject>> {
         let workers = locked(&self.workers);
@@ -121,14 +128,13 @@ impl Launcher for Surroundings {
     }
 
     fn ended(&self, _worker: u32, pid: u32) -> Exit {
-        let forgotten = {
+        {
             let mut workers = locked(&self.workers);
             if let Some(worker) = workers.living.remove(&pid) {
+                // The keeper forgets it in the end: without the interpreter no object is to be dropped.
                 workers.ended.push_back((pid, worker));
             }
-            (workers.ended.len() > REMEMBERED).then(|| workers.ended.pop_front())
-        };
-        drop(forgotten);
+        }
         // All that there is to say of it comes from the worker's own object, when somebody asks.
         let exit = Exit { status: look_at_end(pid), text: None };
         let _ = self.chores.send(Chore::Reap(pid));
@@ -183,6 +189,7 @@ impl PoolKeeper {
                     return Ok(Bound::new(python, seat)?.into_any().unbind());
                 }
                 Ok(Chore::Reap(pid)) => {
+                    drop(self.surroundings.forget_long_before(pid));
                     if let Some(worker) = self.surroundings.worker(pid) {
                         return Ok(worker.0.clone_ref(python));
                     }
