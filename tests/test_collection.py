@@ -10,7 +10,7 @@ import time
 import pytest
 
 import oneloom
-from conftest import start_thread, wait_until
+from conftest import run_program, start_thread, wait_until
 
 
 class Item:
@@ -46,3 +46,28 @@ def test_an_item_stays_in_sight_until_the_thread_that_is_to_have_it_runs(kind, n
     sys.setswitchinterval(0.001)
     assert all(seen)
     assert done.wait(20) and got == [item]
+
+
+MADE = [
+    *(f"oneloom.{name}" for name in ("Condition", "Event", "Semaphore", "BoundedSemaphore", "Queue", "LifoQueue")),
+    *("oneloom.PriorityQueue", "oneloom.SimpleQueue", "oneloom.RLock", "oneloom.Future", "oneloom.queue.PriorityQueue"),
+    *("oneloom.threading.Condition", "oneloom.threading.Event", "oneloom.Barrier", "oneloom.threading.Barrier"),
+]
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_a_collection_may_come_while_an_object_is_being_made(made):
+    """As it does where the interpreter makes an object's dictionary before what the object is made of is written."""
+    code = f"""
+    import gc
+    import oneloom, oneloom.queue, oneloom.threading
+
+    class Heir({made}):
+        pass
+
+    arguments = [1] if "Barrier" in "{made}" else []
+    gc.set_threshold(1, 1, 1)
+    for _ in range(50):
+        {made}(*arguments), Heir(*arguments)
+    """
+    run_program(code).check()

@@ -126,6 +126,6 @@ impl Event {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(self.condition.get())
+        if self.raw.is_written() { visit.call(self.condition.get()) } else { Ok(()) }
     }
 }

@@ -18,6 +18,7 @@ use crate::describe;
 use crate::environment::notifying;
 use crate::errors;
 use crate::flavour::{Figures, Flavour, Item, Limit, pending, seconds_left};
+use crate::initialised::Written;
 use crate::port;
 use crate::standard;
 use crate::statistics::QueueStatistics;
@@ -43,12 +44,13 @@ pub struct Queue {
     pub(crate) shown_maxsize: AtomicIsize,
     /// What goes on in this queue's place once it was handed over; see `standard`.
     pub(crate) standard: OnceLock<Py<PyAny>>,
+    written: Written,
 }
 
 impl Queue {
     /// A queue of the given order.
     pub fn with(flavour: Arc<dyn Flavour>) -> Self {
-        Self { flavour, shown_maxsize: AtomicIsize::new(0), standard: OnceLock::new() }
+        Self { flavour, shown_maxsize: AtomicIsize::new(0), standard: OnceLock::new(), written: Written::YES }
     }
 
     /// The timeout of a put. A negative one is refused only where there may be no place, as in the standard library.
@@ -333,6 +335,9 @@ impl Queue {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if !self.written.is_so() {
+            return Ok(());
+        }
         self.standard.get().map_or(Ok(()), |standard| visit.call(standard))?;
         self.flavour.visit(&visit)
     }
