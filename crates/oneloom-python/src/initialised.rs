@@ -1,7 +1,8 @@
 //! What an object is made of, once its `__init__` has said so.
 //!
 //! A subclass may take other arguments than its base, and hands over to `super().__init__` what that is to have. So
-//! `__new__` can't know what is meant: it takes anything, and the content comes with the first `__init__`.
+//! `__new__` can't know what is meant: it takes anything, and the content comes with the first `__init__`. `Written` tells
+//! the garbage collector, which may come even before `__new__` is done.
 
 use std::hint::black_box;
 use std::ops::Deref;
