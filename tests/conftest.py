@@ -14,9 +14,12 @@ import sys
 import textwrap
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 
 import pytest
+
+import oneloom.shared
 
 TEST_DEADLINE = 120.0
 PROGRAM_DEADLINE = 30.0
@@ -77,6 +80,36 @@ def wait_until(predicate, deadline=10.0, message=None):
             raise AssertionError(message or f"still false after {deadline} s: {predicate}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.02)
+
+
+@pytest.fixture
+def gate():
+    """An event on which threads and processes of a test wait; set at the end in any case."""
+    event = oneloom.shared.Event()
+    yield event
+    event.set()
+
+
+def has_ended(pid):
+    """Whether a process runs no more, although perhaps nobody has waited for it yet."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def in_fork(check):
+    """Run `check` in a forked child; its status, 0 if it returned."""
+    pid = os.fork()
+    if not pid:
+        try:
+            check()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def start_thread(target, *args):
@@ -171,6 +204,21 @@ def finish(child, timeout=PROGRAM_DEADLINE):
         out, err = child.communicate()
         err += f"\n--- threads when it was killed ---\n{threads}"
     return Finished(child.returncode, out, err, time.monotonic() - started, timed_out)
+
+
+@contextlib.contextmanager
+def script(folder, code, *arguments, options=()):
+    """As `program`, from a file, so that children can import its main module."""
+    path = folder / "script.py"
+    path.write_text(textwrap.dedent(code))
+    with program(None, command=[sys.executable, *options, str(path), *map(str, arguments)]) as child:
+        yield child
+
+
+def run_script(folder, code, *arguments, timeout=PROGRAM_DEADLINE, options=()):
+    """As `run_program`, from a file."""
+    with script(folder, code, *arguments, options=options) as child:
+        return finish(child, timeout)
 
 
 def run_program(code, *arguments, timeout=PROGRAM_DEADLINE, options=(), env=None):

@@ -19,7 +19,7 @@ import weakref
 import pytest
 
 import oneloom
-from conftest import STRESS, run_program, wait_until
+from conftest import STRESS, has_ended, run_program, wait_until
 from oneloom.concurrent import futures
 
 
@@ -302,14 +302,6 @@ def test_workers_end_with_an_owner_that_is_killed(method):
     pids = [int(pid) for pid in ended.out.split()]
     assert len(pids) == 2
     wait_until(lambda: all(has_ended(pid) for pid in pids))
-
-
-def has_ended(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 IMPORTS = [

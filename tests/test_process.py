@@ -23,17 +23,6 @@ import oneloom.shared
 from conftest import finish, program, run_program, wait_until
 from oneloom._outcome import Outcome
 
-# CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-@pytest.fixture
-def gate():
-    """An event on which processes of a test wait; set at the end in any case."""
-    event = oneloom.shared.Event()
-    yield event
-    event.set()
-
 
 # What comes out of it.
 

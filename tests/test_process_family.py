@@ -7,9 +7,6 @@ import multiprocessing.connection
 import os
 import pickle
 import subprocess
-import sys
-import textwrap
-import traceback
 
 import process_targets as targets
 import pytest
@@ -17,18 +14,7 @@ from process_targets import METHODS, PATIENCE, awaited, started
 
 import oneloom
 import oneloom.shared
-from conftest import finish, program, run_program, wait_until
-
-# CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-@pytest.fixture
-def gate():
-    """An event on which processes of a test wait; set at the end in any case."""
-    event = oneloom.shared.Event()
-    yield event
-    event.set()
+from conftest import has_ended, in_fork, run_program, run_script, wait_until
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -48,19 +34,6 @@ def test_a_child_starts_children_of_its_own(method):
     assert process.result(PATIENCE) == (9, process.pid)
 
 
-def in_fork(check):
-    """Run `check` in a forked child; its status, 0 if it returned."""
-    pid = os.fork()
-    if not pid:
-        try:
-            check()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fork_is_a_stranger_to_its_parents_children(method, gate):
     process, ended = started(targets.wait_for, gate, method=method), started(pow, 2, 3, method=method)
@@ -77,17 +50,12 @@ def test_a_fork_is_a_stranger_to_its_parents_children(method, gate):
     assert (process.result(PATIENCE), ended.result(PATIENCE)) == (True, 8)
 
 
-def is_running(pid):
-    found = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return found != "" and not found.startswith("Z")
-
-
 def test_a_target_that_forks_gives_one_result_and_is_not_kept_by_its_grandchild(gate):
     process = started(targets.fork_and_return, gate)
     grandchild = process.result(PATIENCE)
-    assert is_running(grandchild) and not process.is_alive()
+    assert not has_ended(grandchild) and not process.is_alive()
     gate.set()
-    wait_until(lambda: not is_running(grandchild))
+    wait_until(lambda: has_ended(grandchild))
     assert process.result() == grandchild
 
 
@@ -192,29 +160,22 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("runner", [(), ("-m", "oneloom")], ids=["python", "python -m oneloom"])
 def test_a_program_with_a_main_guard_runs_under_every_start_method(runner, tmp_path):
-    path = tmp_path / "guarded.py"
-    path.write_text(GUARDED)
-    with program(None, command=[sys.executable, *runner, str(path)]) as child:
-        done = finish(child).check()
+    done = run_script(tmp_path, GUARDED, options=runner).check()
     assert (done.out, done.err) == ("fork 49\nspawn 49\nforkserver 49\n", "")
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_missing_main_guard_names_the_cure_on_either_side(method, tmp_path):
-    path = tmp_path / "unguarded.py"
-    path.write_text(
-        textwrap.dedent(f"""
-            import oneloom
-            process = oneloom.Process(target=print, name="one", start_method={method!r})
-            process.start()
-            try:
-                process.result()
-            except oneloom.WorkerDied as error:
-                print(error)
-        """)
-    )
-    with program(None, command=[sys.executable, str(path)]) as child:
-        done = finish(child).check()
+    code = f"""
+        import oneloom
+        process = oneloom.Process(target=print, name="one", start_method={method!r})
+        process.start()
+        try:
+            process.result()
+        except oneloom.WorkerDied as error:
+            print(error)
+    """
+    done = run_script(tmp_path, code).check()
     cure = 'under `if __name__ == "__main__":`'
     assert "exited with status 1 before it reached its target" in done.out and cure in done.out
     assert "RuntimeError: process 'one' can't be started while a child imports the main module" in done.err

@@ -7,22 +7,13 @@ import os
 import sys
 import threading
 import traceback
-import warnings
 import weakref
 
 import pytest
-from conftest import run_program, wait_until
+from conftest import in_fork, run_program, wait_until
 
 import oneloom
 import oneloom.threading
-
-
-@pytest.fixture
-def gate():
-    """An event on which threads of a test wait; set at the end in any case."""
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 @pytest.fixture
@@ -407,21 +398,6 @@ def test_thread_started_at_exit_runs():
     assert run_program(code).check().out == "late\n"
 
 
-def in_child(check):
-    """Run `check` in a forked child; its status, 0 if it returned."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # CPython 3.12 and later warn of forking with threads.
-        pid = os.fork()
-    if not pid:
-        try:
-            check()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def test_thread_that_a_fork_left_behind_has_ended_without_a_result(gate):
     thread = started(target=gate.wait)
 
@@ -433,7 +409,7 @@ def test_thread_that_a_fork_left_behind_has_ended_without_a_result(gate):
             thread.result()
         assert started(target=len, args=("ab",)).result() == 2
 
-    assert in_child(check) == 0
+    assert in_fork(check) == 0
     gate.set()
     assert thread.result() is True
 
@@ -446,11 +422,11 @@ def test_ended_thread_keeps_its_result_across_a_fork():
         assert thread.result() == 3
         assert asyncio.run(wait_for(thread)) == 3
 
-    assert in_child(check) == 0
+    assert in_fork(check) == 0
 
 
 def test_fork_inside_a_thread_goes_on_in_the_child():
     def fork():
-        return in_child(lambda: started(target=len, args=("ab",)).result())
+        return in_fork(lambda: started(target=len, args=("ab",)).result())
 
     assert started(target=fork).result() == 0

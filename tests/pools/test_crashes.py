@@ -15,7 +15,7 @@ import crash_tasks as tasks
 import pytest
 
 import oneloom
-from conftest import STRESS, program, wait_until
+from conftest import STRESS, has_ended, program, wait_until
 
 PATIENCE = 30
 # All of it in `make stress`; otherwise every start method, every place, every way and a pool of each size at least once.
@@ -196,17 +196,9 @@ def test_who_dies_idle_takes_no_task_along(make):
         assert idle
         for pid in idle:
             os.kill(pid, getattr(signal, how))
-        wait_until(lambda idle=idle: all(is_dead(pid) for pid in idle))
+        wait_until(lambda idle=idle: all(has_ended(pid) for pid in idle))
         neighbours.submit(20 * make.workers)
         neighbours.check()
-
-
-def is_dead(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 @pytest.mark.stress
@@ -314,7 +306,7 @@ def test_the_death_of_the_owner_ends_its_workers(method, tmp_path):
         assert owner.poll() is None, owner.communicate()
         pids = [int(path.read_text().split()[0]) for path in told]
         owner.kill()
-        wait_until(lambda: all(is_dead(pid) for pid in pids), message="workers outlive their owner")
+        wait_until(lambda: all(has_ended(pid) for pid in pids), message="workers outlive their owner")
 
 
 def test_tasks_that_need_more_memory_than_they_may_have_fail_alone(make):

@@ -13,9 +13,6 @@ from conftest import wait_until
 from pool_kinds import make_pool  # noqa: F401 (a fixture)
 from pool_tasks import add, fail, fail_at, fail_until, nap, raise_stop, refuse_to_start, square, until_cancelled
 
-# CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
 
 def test_a_task_gives_its_value_or_raises_its_exception(make_pool):
     with make_pool(2) as pool:

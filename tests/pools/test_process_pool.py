@@ -7,8 +7,6 @@ import os
 import pickle
 import re
 import signal
-import sys
-import textwrap
 import threading
 import time
 
@@ -18,24 +16,13 @@ from process_tasks import METHODS, PATIENCE
 
 import oneloom
 import oneloom.shared
-from conftest import finish, program, wait_until
-
-# CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+from conftest import run_script, wait_until
 
 
 @pytest.fixture
 def pool():
     with oneloom.ProcessPool(2, start_method="fork") as pool:
         yield pool
-
-
-@pytest.fixture
-def gate():
-    """An event on which tasks of a test wait; set at the end in any case."""
-    event = oneloom.shared.Event()
-    yield event
-    event.set()
 
 
 # What comes out of it.
@@ -269,22 +256,16 @@ def test_initializer_that_raises_fails_pending_and_later_tasks():
 
 @pytest.mark.parametrize("settings", ["1", '1, start_method="spawn"'])
 def test_main_module_without_its_guard_is_told(settings, tmp_path):
-    script = tmp_path / "unguarded.py"
-    script.write_text(
-        textwrap.dedent(
-            f"""
-            import oneloom
+    code = f"""
+        import oneloom
 
-            pool = oneloom.ProcessPool({settings})
-            try:
-                pool.submit(pow, 2, 3).result(20)
-            except oneloom.WorkerDied as error:
-                print("told:", error)
-            """
-        )
-    )
-    with program("", command=[sys.executable, str(script)]) as child:
-        ran = finish(child).check()
+        pool = oneloom.ProcessPool({settings})
+        try:
+            pool.submit(pow, 2, 3).result(20)
+        except oneloom.WorkerDied as error:
+            print("told:", error)
+    """
+    ran = run_script(tmp_path, code).check()
     assert re.match(r"told: .* exited with status 1 before it was ready.*under `if __name__ == \"__main__\":`", ran.out)
 
 
@@ -330,29 +311,25 @@ def test_records_reach_the_owners_loggers(pool, caplog):
 
 
 def test_records_of_a_task_that_first_imports_logging_reach_the_owners_loggers(tmp_path):
-    script = tmp_path / "late.py"
-    script.write_text(
-        textwrap.dedent("""
-            import sys
-            import oneloom
+    code = """
+        import sys
+        import oneloom
 
-            def task():
-                was_there = "logging" in sys.modules
-                import logging
+        def task():
+            was_there = "logging" in sys.modules
+            import logging
 
-                logging.getLogger("late").error("hello")
-                return was_there
+            logging.getLogger("late").error("hello")
+            return was_there
 
-            if __name__ == "__main__":
-                import logging
+        if __name__ == "__main__":
+            import logging
 
-                logging.basicConfig(format="the owner: %(name)s: %(message)s")
-                with oneloom.ProcessPool(1, start_method="spawn") as pool:
-                    print(pool.submit(task).result(60))
-        """)
-    )
-    with program("", command=[sys.executable, str(script)]) as child:
-        ended = finish(child, PATIENCE).check()
+            logging.basicConfig(format="the owner: %(name)s: %(message)s")
+            with oneloom.ProcessPool(1, start_method="spawn") as pool:
+                print(pool.submit(task).result(60))
+    """
+    ended = run_script(tmp_path, code).check()
     assert (ended.out, ended.err) == ("False\n", "the owner: late: hello\n")
 
 
@@ -372,8 +349,7 @@ def test_shutdown_finishes_what_was_submitted_and_refuses_more():
 @pytest.mark.parametrize("runner", [(), ("-m", "oneloom")], ids=["python", "python -m oneloom"])
 def test_pool_that_is_never_shut_down_finishes_what_it_was_given(method, runner, tmp_path):
     # Its worker is replaced after each task, so that most of them are started when the main module has come to its end.
-    (tmp_path / "main.py").write_text(
-        textwrap.dedent(f"""
+    code = f"""
         import oneloom
 
         def work(number):
@@ -383,10 +359,8 @@ def test_pool_that_is_never_shut_down_finishes_what_it_was_given(method, runner,
             pool = oneloom.ProcessPool(1, start_method={method!r}, max_tasks_per_worker=1)
             for number in range(3):
                 pool.submit(work, number)
-        """)
-    )
-    with program(None, command=[sys.executable, *runner, str(tmp_path / "main.py")]) as child:
-        done = finish(child).check()
+    """
+    done = run_script(tmp_path, code, options=runner).check()
     assert (done.out, done.err) == ("0\n1\n2\n", "")
 
 

@@ -1,19 +1,14 @@
 """Functions that nobody finds by a name, in a process pool: lambdas, closures, and what a session or a notebook defines."""
 
 import pickle
-import sys
-import textwrap
 
 import process_tasks as tasks
 import pytest
 from process_tasks import PATIENCE
 
 import oneloom
-from conftest import finish, program
+from conftest import run_program, run_script
 from oneloom._pool import pickling
-
-# CPython 3.12 and later warn of forking with threads; oneloom's own do no harm.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 @pytest.fixture
@@ -65,8 +60,7 @@ def test_what_a_program_without_a_file_defines_travels():
 
             print(pool.submit(scaled, Point(2)).result())
         """
-    with program(code) as child:
-        ran = finish(child).check()
+    ran = run_program(code).check()
     assert ran.out.splitlines() == [
         "fork 6 True 12",
         "spawn 6 True 12",
@@ -76,31 +70,25 @@ def test_what_a_program_without_a_file_defines_travels():
 
 
 def test_functions_of_the_main_module_share_its_globals_with_the_initializer(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        textwrap.dedent(
-            """
-            import oneloom
+    code = """
+        import oneloom
 
-            model = None
+        model = None
 
-            def load(name):
-                global model
-                model = name
+        def load(name):
+            global model
+            model = name
 
-            def use():
-                return model
+        def use():
+            return model
 
-            if __name__ == "__main__":
-                def guarded(x):
-                    return x + 1
+        if __name__ == "__main__":
+            def guarded(x):
+                return x + 1
 
-                for method in "fork", "spawn", "forkserver":
-                    with oneloom.ProcessPool(1, start_method=method, initializer=load, initargs=("big",)) as pool:
-                        print(method, pool.submit(use).result(), pool.submit(guarded, 1).result())
-            """
-        )
-    )
-    with program("", command=[sys.executable, str(script)]) as child:
-        ran = finish(child).check()
+            for method in "fork", "spawn", "forkserver":
+                with oneloom.ProcessPool(1, start_method=method, initializer=load, initargs=("big",)) as pool:
+                    print(method, pool.submit(use).result(), pool.submit(guarded, 1).result())
+    """
+    ran = run_script(tmp_path, code).check()
     assert ran.out.splitlines() == ["fork big 2", "spawn big 2", "forkserver big 2"]

@@ -1,33 +1,13 @@
 """Programs with process pools: how they end, by themselves, by Ctrl-C or killed, and what their workers write."""
 
-import contextlib
 import os
 import re
 import signal
-import sys
-import textwrap
 
 import pytest
 from process_tasks import METHODS
 
-from conftest import finish, program, wait_until
-
-
-@contextlib.contextmanager
-def script(tmp_path, code, *arguments):
-    """A program in a file, so that workers can import it."""
-    path = tmp_path / "script.py"
-    path.write_text(textwrap.dedent(code))
-    with program("", command=[sys.executable, str(path), *arguments]) as child:
-        yield child
-
-
-def lives(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+from conftest import finish, has_ended, run_script, script, wait_until
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -46,8 +26,7 @@ def test_pool_that_nobody_shuts_down_finishes_its_tasks_at_exit(tmp_path, method
             pool.submit(work, number)
         print("end of main")
     """
-    with script(tmp_path, code, method) as child:
-        ran = finish(child).check()
+    ran = run_script(tmp_path, code, method).check()
     assert sorted(ran.out.splitlines()) == ["done 0", "done 1", "done 2", "done 3", "end of main"]
     assert ran.err == ""
 
@@ -85,7 +64,7 @@ def test_ctrl_c_ends_the_program_and_its_workers_promptly(tmp_path, method, wher
     assert not ran.timed_out, ran
     # Those of the workers would come on top.
     assert ran.err.count("KeyboardInterrupt") <= 1, ran.err
-    wait_until(lambda: not any(map(lives, pids)))
+    wait_until(lambda: all(map(has_ended, pids)))
 
 
 def test_ctrl_c_that_threading_ignores_ends_the_program_all_the_same(tmp_path):
@@ -105,8 +84,7 @@ def test_ctrl_c_that_threading_ignores_ends_the_program_all_the_same(tmp_path):
         # Called before the pools' own: the interpreter says that it ignores the exception, and goes on.
         threading._register_atexit(interrupt)
     """
-    with script(tmp_path, code) as child:
-        ran = finish(child, 20)
+    ran = run_script(tmp_path, code, timeout=20)
     assert not ran.timed_out, ran
     assert "Exception ignored" in ran.err
 
@@ -115,9 +93,9 @@ def test_ctrl_c_that_threading_ignores_ends_the_program_all_the_same(tmp_path):
 def test_workers_end_with_an_owner_that_is_killed(tmp_path, method):
     with script(tmp_path, ENDLESS, method, "result") as child:
         pids = [int(pid) for pid in child.stdout.readline().split()]
-        assert all(map(lives, pids))
+        assert not any(map(has_ended, pids))
         child.kill()
-        wait_until(lambda: not any(map(lives, pids)))
+        wait_until(lambda: all(map(has_ended, pids)))
 
 
 def test_pool_of_a_child_of_multiprocessing_finishes_its_tasks(tmp_path):
@@ -136,8 +114,7 @@ def test_pool_of_a_child_of_multiprocessing_finishes_its_tasks(tmp_path):
             process.join()
             print(process.exitcode)
     """
-    with script(tmp_path, code) as child:
-        ran = finish(child).check()
+    ran = run_script(tmp_path, code).check()
     assert ran.out.splitlines() == ["from the pool's worker", "0"] * 2
 
 
@@ -159,8 +136,7 @@ def test_child_of_a_fork_leaves_its_parents_pool_alone(tmp_path):
                 os._exit(0)
             print(os.waitpid(pid, 0)[1], pool.submit(pow, 2, 5).result())
     """
-    with script(tmp_path, code) as child:
-        ran = finish(child).check()
+    ran = run_script(tmp_path, code).check()
     told = "this pool is the parent's: a process that was forked from it makes one of its own"
     assert ran.out.splitlines() == ["8", told, "0 32"]
 
@@ -179,8 +155,7 @@ def test_what_workers_write_comes_line_by_line(tmp_path):
         with oneloom.ProcessPool(2, start_method="spawn") as pool:
             list(pool.map(say, range(10), chunksize=1))
     """
-    with script(tmp_path, code) as child:
-        ran = finish(child).check()
+    ran = run_script(tmp_path, code).check()
     assert all(re.fullmatch(r"out \d x{50}", line) for line in ran.out.splitlines())
     assert len(ran.out.splitlines()) == 200
     assert ran.err.count("no end of line") == 10
@@ -196,6 +171,5 @@ def test_waiting_for_a_task_that_lasts_is_no_deadlock(tmp_path):
             pool.submit(time.sleep, 1.6).result()
             pool.submit(time.sleep, 1.6)
     """
-    with script(tmp_path, code) as child:
-        ran = finish(child).check()
+    ran = run_script(tmp_path, code).check()
     assert (ran.out, ran.err) == ("", "")

@@ -7,14 +7,13 @@ import resource
 import signal
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from shared_memory import is_shared, segment_size
 from test_shared_travel import PATIENCE
 
-from conftest import STRESS, start_thread, wait_until
+from conftest import STRESS, has_ended, start_thread, wait_until
 from oneloom.shared import Event, Queue
 
 LENGTH = 100_000
@@ -58,14 +57,6 @@ def held(queue, number=7):
     arrays = queue.get()
     assert is_shared(arrays[0])
     return arrays
-
-
-def is_over(pid):
-    """Whether a process has ended; nobody may have asked how yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 @pytest.mark.parametrize("who", ["both at once", "the parent first", "the child first", "the child is killed"])
@@ -129,7 +120,7 @@ def test_a_child_keeps_what_its_killed_parent_held():
     churn(queue, rounds=20)
     look_now.set()
     assert told.get(timeout=PATIENCE) is True
-    wait_until(lambda: is_over(child))
+    wait_until(lambda: has_ended(child))
     size = segment_size()
     churn(queue)
     assert segment_size() == size
