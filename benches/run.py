@@ -176,7 +176,7 @@ def judge(results: list[report.Result], sizes: list[report.Size]) -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short rounds: whether it runs, not how fast")
-    parser.add_argument("--only", metavar="PATTERN", default="", help="rows whose key or operation this regex finds")
+    parser.add_argument("--only", metavar="PATTERN", default="", help="rows whose key, group or operation this regex finds")
     parser.add_argument("--list", action="store_true", help="print what can be measured and end")
     parser.add_argument("--render", action="store_true", help="write the README's table and the plot from the kept samples")
     parser.add_argument("--check", action="store_true", help="whether the README's table is that of the kept samples")
@@ -193,11 +193,11 @@ def main() -> int:
             raise SystemExit("error: the README's table is not that of the kept samples: benches/run.py --render")
         return 0
     wanted = re.compile(options.only)
-    rows = [row for row in ROWS if wanted.search(row.key) or wanted.search(row.operation)]
+    rows = [row for row in ROWS if any(wanted.search(text) for text in (row.key, row.group, row.operation))]
     bounds = [bound for bound in BOUNDS if wanted.search(bound.key) or wanted.search(bound.what)]
     if options.list or not (rows or bounds):
-        print("\n".join(f"{row.key:<24}{row.operation}" for row in ROWS))
-        print("\n".join(f"{bound.key:<24}{bound.what}" for bound in BOUNDS))
+        print("\n".join(f"{row.key:<30}{row.group}: {row.operation}" for row in ROWS))
+        print("\n".join(f"{bound.key:<30}{bound.what}" for bound in BOUNDS))
         return 0 if options.list else 2
     effort = QUICK if options.quick else FULL
     compile_python()

@@ -46,6 +46,7 @@ class Row:
     goals: Mapping[str, float | None]
     rivals: Callable[[], list[Rival]] | None = None  # None: measured by the Rust package
     step: int = 8 * UNROLLED  # A sample's operations: a multiple of this divides by unrolled statements, among eight workers.
+    group: str = ""  # The heading that it stands under.
 
     @property
     def in_rust(self) -> bool:

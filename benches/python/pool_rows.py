@@ -213,7 +213,7 @@ def rows() -> Iterator[Row]:
     """Every row is measured in a process of its own, whose pools are no other row's."""
     yield Row(
         "pool-submit",
-        "processes: submit, then all results; tasks that do nothing",
+        "submit, then all results",
         {"ProcessPoolExecutor": 15, "loky": 25, "pebble": 15},
         warm(
             {
@@ -226,7 +226,7 @@ def rows() -> Iterator[Row]:
     )
     yield Row(
         "pool-round-trip",
-        "processes: one task to a worker, its result back",
+        "one task to a worker, its result back",
         {"ProcessPoolExecutor": 7, "multiprocessing.Pool": 5},
         warm(
             {
@@ -238,7 +238,7 @@ def rows() -> Iterator[Row]:
     )
     yield Row(
         "pool-imap-unordered",
-        "processes: `imap_unordered`, one task at a time",
+        "`imap_unordered`, one task at a time",
         {"multiprocessing.Pool": 5},
         warm({"oneloom": (our_pool, unordered), "multiprocessing.Pool": (pool, unordered)}),
     )
@@ -246,7 +246,7 @@ def rows() -> Iterator[Row]:
     for key, items in (("pool-map", 1000), ("pool-map-long", 20_000)):
         yield Row(
             key,
-            f"processes: `map` of {items:,} small tasks, in chunks of its own choice",
+            f"`map` of {items:,} small tasks",
             {"multiprocessing.Pool": 1, "mpire": 25, "joblib": 20},
             warm(
                 {
@@ -260,14 +260,14 @@ def rows() -> Iterator[Row]:
         )
     yield Row(
         "pool-array",
-        "processes: an array of 8 MB as result",
+        "an array of 8 MB as result",
         {"ProcessPoolExecutor": 12},
         warm({"oneloom": (our_pool, arrays), "ProcessPoolExecutor": (executor, arrays)}),
         step=1,
     )
     yield Row(
         "pool-start",
-        "processes: a pool of two by spawn, until both workers have run a task",
+        "a pool of two by spawn, until both have run a task",
         {"ProcessPoolExecutor": 1, "multiprocessing.Pool": 1},
         lambda: [
             Rival("oneloom", started(our_spawned_pool, submitted_meeting)),
@@ -278,7 +278,7 @@ def rows() -> Iterator[Row]:
     )
     yield Row(
         "thread-pool-submit",
-        "threads: submit, then all results; tasks that do nothing",
+        "threads: submit, then all results",
         {"ThreadPoolExecutor": 8},
         warm(
             {

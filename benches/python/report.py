@@ -120,8 +120,10 @@ def table(results: Sequence[Result], sizes: Sequence[Size], about: str) -> str:
     ]
     last = None
     for result in results:
-        same = result.row.key == last
-        last = result.row.key
+        if result.row.group != (last.group if last else ""):
+            lines.append(f"| **{result.row.group}** | | | | | | |")
+        same = result.row is last
+        last = result.row
         low, high = result.spread
         ratio = times(result.ratio) if result.meets else f"**{times(result.ratio)}**"
         cells = [
@@ -153,7 +155,7 @@ def between_markers(page: str, content: str) -> str:
 
 
 def plot(results: Sequence[Result], path: Path) -> None:
-    """Horizontal bars: the ratio to each peer on a logarithmic scale, the goal marked."""
+    """Horizontal bars under their groups' headings: the ratio to each peer on a logarithmic scale, the goal marked."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -161,29 +163,39 @@ def plot(results: Sequence[Result], path: Path) -> None:
     matplotlib.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(9, 0.32 * len(results) + 1.3), layout="constrained")
-    for place, result in enumerate(results):
-        axes.barh(place, result.ratio - 1, left=1, height=0.62, color="#2a7f62" if result.meets else "#b5651d")
-        low, high = result.spread
-        axes.plot([low, high], [place, place], color="#222222", linewidth=1.2)
-        if result.goal is not None:
-            axes.plot([result.goal] * 2, [place - 0.4, place + 0.4], color="#111111", linewidth=2)
-        right = max(result.ratio, result.goal or 0, high, 1)
-        axes.text(right * 1.06, place, times(result.ratio), va="center", fontsize=8)
+    figure, axes = pyplot.subplots(layout="constrained")
     axes.set_xscale("log")
-    axes.set_yticks(
-        range(len(results)),
-        [f"{result.row.operation.replace('`', '')}  /  {result.peer}" for result in results],
-        fontsize=8,
-    )
-    axes.set_ylim(len(results) - 0.4, -0.6)
+    names: dict[float, str] = {}
+    place, last = 0.0, None
+    for result in results:
+        if last is None or result.row.group != last.group:
+            place += 2
+            heading = {"ha": "right", "va": "center", "fontsize": 9, "weight": "bold"}
+            axes.text(-0.015, place - 1, result.row.group, transform=axes.get_yaxis_transform(), **heading)
+        if result.row is not last:
+            place += 0.25
+            names[place] = result.row.operation.replace("`", "")
+        last = result.row
+        axes.barh(place, result.ratio - 1, left=1, height=0.66, color="#2a7f62" if result.meets else "#b5651d")
+        low, high = result.spread
+        axes.plot([low, high], [place, place], color="#222222", linewidth=1)
+        if result.goal is not None:
+            axes.plot([result.goal] * 2, [place - 0.38, place + 0.38], color="#111111", linewidth=2)
+        right = max(result.ratio, result.goal or 0, high, 1)
+        axes.text(right * 1.08, place, f"{times(result.ratio)}  {result.peer}", va="center", fontsize=7.5)
+        place += 1
+    axes.set_yticks(list(names), list(names.values()), fontsize=7.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(place, 0.3)
+    figure.set_size_inches(9, 0.2 * place + 0.8)
     axes.axvline(1, color="#888888", linewidth=0.8)
-    axes.set_xlim(right=axes.get_xlim()[1] * 1.5)
-    ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50]
-    axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
+    axes.set_xlim(right=axes.get_xlim()[1] * 4)  # Room for the peers' names.
+    ticks = [0.5, 1, 2, 5, 10, 20, 50, 100]
+    axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks], fontsize=8)
     axes.minorticks_off()
-    axes.set_xlabel("times as fast; tick: goal, line: middle half")
-    for side in ("top", "right"):
+    axes.tick_params(axis="x", top=True, labeltop=True)
+    axes.set_xlabel("how many times as fast as the peer; tick: goal, line: middle half of the rounds", fontsize=8)
+    for side in ("right", "left"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from time import perf_counter
 
 import pool_rows
@@ -234,20 +235,27 @@ def coroutines() -> Iterator[Row]:
 
 
 RUST = (
-    Row("rust-mutex", "Rust: lock and unlock a mutex", {"parking_lot": 0.8}),
-    Row("rust-queue-1-1", "Rust: a queue, 1 : 1 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
-    Row("rust-queue-1-1-bounded", "Rust: a bounded queue, 1 : 1 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
-    Row("rust-queue-4-4", "Rust: a queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
-    Row("rust-queue-4-4-bounded", "Rust: a bounded queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
-    Row("rust-shared-bytes", "Rust: 100 bytes from one process to another", {"ipc-channel": None}),
-    Row("rust-shared-tuple", "Rust: a small tuple from one process to another", {"ipc-channel": None}),
-    Row("rust-shared-round-trip", "Rust: 100 bytes to another process and back", {"ipc-channel": None}),
-    Row("rust-pool-submit", "Rust: threads: submit, then all results", {"rayon": None, "crossbeam-channel": None}),
-    Row("rust-process-pool-submit", "Rust: processes: submit, then all results", {"ipc-channel": None}),
-    Row("rust-process-pool-round-trip", "Rust: processes: one task's round trip", {"ipc-channel": None}),
+    Row("rust-mutex", "lock and unlock a mutex", {"parking_lot": 0.8}),
+    Row("rust-queue-1-1", "a queue, 1 : 1 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-queue-1-1-bounded", "a bounded queue, 1 : 1 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-queue-4-4", "a queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-queue-4-4-bounded", "a bounded queue, 4 : 4 threads", {"crossbeam-channel": 0.8, "flume": 0.8}),
+    Row("rust-shared-bytes", "100 bytes from one process to another", {"ipc-channel": None}),
+    Row("rust-shared-tuple", "a small tuple from one process to another", {"ipc-channel": None}),
+    Row("rust-shared-round-trip", "100 bytes to another process and back", {"ipc-channel": None}),
+    Row("rust-pool-submit", "threads: submit, then all results", {"rayon": None, "crossbeam-channel": None}),
+    Row("rust-process-pool-submit", "processes: submit, then all results", {"ipc-channel": None}),
+    Row("rust-process-pool-round-trip", "processes: one task's round trip", {"ipc-channel": None}),
 )
 
-ROWS = (*threads(), *coroutines(), *shared_rows.rows(), *pool_rows.rows(), *RUST)
+GROUPS = {
+    "Threads": threads(),
+    "Coroutines": coroutines(),
+    "Processes": shared_rows.rows(),
+    "Pools": pool_rows.rows(),
+    "Rust": RUST,
+}
+ROWS = tuple(replace(row, group=group) for group, rows in GROUPS.items() for row in rows)
 
 BOUNDS = (
     Bound("rust-lock-size", "Rust: an unused `Mutex<()>`", 64),

@@ -230,7 +230,7 @@ def rows() -> Iterator[Row]:
         text, item = ITEMS[kind]
         yield Row(
             f"shared-queue-{kind}",
-            f"processes: {text} through a queue",
+            f"{text} through a queue",
             {"multiprocessing.Queue": standard, "faster-fifo": fast},
             partial(beside_all, item),
         )
@@ -238,14 +238,14 @@ def rows() -> Iterator[Row]:
         text, item = ITEMS[kind]
         yield Row(
             f"shared-queue-4-4-{kind}",
-            f"processes: {text}, four senders, four receivers",
+            f"{text}, four senders, four receivers",
             {"multiprocessing.Queue": goal},
             rivals(oneloom=moved(ours, item, 4), multiprocessing__Queue=moved(theirs, item, 4)),
         )
     item = ITEMS["bytes"][1]
     yield Row(
         "shared-queue-many",
-        "processes: 100 `bytes`, `put_many` and `get_many`",
+        "100 `bytes`, `put_many` and `get_many`",
         {"faster-fifo": 8},
         lambda: [Rival("oneloom", moved_in_batches(ours, item)), Rival("faster-fifo", moved_in_batches(faster_fifo, item))],
     )
@@ -254,13 +254,13 @@ def rows() -> Iterator[Row]:
     for name, text, pinned, goal in (("one-core", "one core", one, 4), ("two-cores", "two cores", two, 15)):
         yield Row(
             f"shared-round-trip-{name}",
-            f"processes: a round trip, on {text}",
+            f"a round trip, on {text}",
             {"multiprocessing.Queue": goal},
             rivals(oneloom=round_trip(ours, pinned), multiprocessing__Queue=round_trip(theirs, pinned)),
         )
     yield Row(
         "shared-array",
-        "processes: an array of 8 MB, put to usable",
+        "an array of 8 MB, put to usable",
         {"multiprocessing.Queue": 20},
         rivals(oneloom=arrays(ours), multiprocessing__Queue=arrays(theirs)),
         step=8,
@@ -270,7 +270,7 @@ def rows() -> Iterator[Row]:
         ("lock", "`with lock`", "with subject: pass", 1.9),
         ("lock-bare", "`lock.acquire(); lock.release()`", "subject.acquire(); subject.release()", 0.85),
     ):
-        yield Row(f"shared-{name}", f"processes: {text}", {peer: least}, same(body, "oneloom.shared.Lock", peer))
+        yield Row(f"shared-{name}", text, {peer: least}, same(body, "oneloom.shared.Lock", peer))
     yield Row(
         "shared-lock-contended",
         "two processes want one lock",
