@@ -5,17 +5,22 @@ A module of its own that imports little: workers that are spawned import it.
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 # Longer than any test waits: who does this is killed, or fails its test.
 FOR_EVER = 600
+# What a worker of the matrix may take, in bytes.
+MEMORY_LIMIT = 2**30
+# What one may take that joins a group of processes with a limit: in bytes.
+GROUP_MEMORY = 2**26
 
 
 def die(how):
     """Ends this process, or runs out of memory: a signal's name, "exit" or "memory"."""
     if how == "memory":
-        return bytearray(1 << 62)
+        return bytearray(MEMORY_LIMIT)
     if how == "exit":
         os._exit(3)
     os.kill(os.getpid(), getattr(signal, how))
@@ -103,9 +108,20 @@ def tell_and_pause(path, seconds):
 def wait_and_die(path, told, how):
     """Says that it has begun, and dies as soon as there is a file."""
     tell(told)
-    while not os.path.exists(path):
-        time.sleep(0.001)
+    wait_for(path)
     die(how)
+
+
+def die_later(path, how):
+    """Ends well, and its process dies as soon as there is a file: by then it is idle."""
+    threading.Thread(target=lambda: wait_for(path) or die(how), daemon=True).start()
+    return os.getpid()
+
+
+def exhaust(group):
+    """Takes more memory than a group of processes may have that this one joins: the kernel kills it."""
+    Path(group, "cgroup.procs").write_text(str(os.getpid()))
+    return len(b"x" * GROUP_MEMORY * 2)
 
 
 def wait_for(path):

@@ -2,81 +2,24 @@
 
 import contextlib
 import os
-import pickle
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import CancelledError
 
 import crash_tasks as tasks
 import pytest
+from crash_pools import METHODS, PATIENCE, WAYS, WHOLE, Neighbours, check_death, make  # noqa: F401 (a fixture)
 
 import oneloom
 from conftest import STRESS, has_ended, program, wait_until
 
-PATIENCE = 30
-# All of it in `make stress`; otherwise every start method, every place, every way and a pool of each size at least once.
-WHOLE = STRESS > 1
-METHODS = ["fork", "spawn", "forkserver"]
-SIZES = [1, 2, 8]
-POOLS = [(method, size) for method in METHODS for size in SIZES if WHOLE or (method, size) in [("fork", 8), ("spawn", 1), ("forkserver", 2)]]
-WAYS = ["SIGKILL", "SIGSEGV", "exit", "memory"]
 PLACES = {
     "unpickling the arguments": lambda how: (tasks.with_argument, tasks.DiesWhenRead(how)),
     "running": lambda how: (tasks.die, how),
     "pickling the result": lambda how: (tasks.with_result, how),
 }
-
-
-@pytest.fixture(params=POOLS, ids=lambda pool: f"{pool[0]}-{pool[1]}")
-def make(request):
-    """Makes pools of one kind; `make.workers` many work in each. Whoever worked in one is gone when the test ends."""
-    method, size = request.param
-    pools, seen = [], set()
-
-    def make(workers=size, **options):
-        pools.append(oneloom.ProcessPool(workers, start_method=method, **options))
-        return pools[-1]
-
-    make.workers, make.seen = size, seen
-    yield make
-    for pool in pools:
-        pool.shutdown(wait=True, cancel_futures=True)
-    wait_until(lambda: not [pid for pid in seen if os.path.exists(f"/proc/{pid}")], message=f"some of {seen} are left")
-
-
-class Neighbours:
-    """Harmless tasks beside those that die: each gives its own result, whatever happens around it."""
-
-    def __init__(self, make, pool):
-        self.seen, self.pool, self.futures = make.seen, pool, []
-
-    def submit(self, count):
-        self.futures += [self.pool.submit(tasks.neighbour, number) for number in range(len(self.futures), len(self.futures) + count)]
-
-    def check(self):
-        results = [future.result(PATIENCE) for future in self.futures]
-        assert [number for number, _ in results] == list(range(len(results)))
-        self.seen.update(pid for _, pid in results)
-
-
-def out_of_memory(error):
-    """Its own error, or named by that of pickling, which is what failed."""
-    return isinstance(error, MemoryError) or (isinstance(error, pickle.PickleError) and "MemoryError" in str(error))
-
-
-def check_death(future, how):
-    """Its error is that of a task whose worker died that way, and says so."""
-    error = future.exception(PATIENCE)
-    if how == "memory":
-        assert out_of_memory(error), repr(error)
-        return
-    status, words = (3, "status 3") if how == "exit" else (-getattr(signal, how), how)
-    assert isinstance(error, oneloom.WorkerDied), repr(error)
-    assert error.exitcode == status and words in str(error), error
 
 
 @pytest.mark.stress
@@ -144,24 +87,27 @@ def test_workers_that_all_die_over_their_initializer_fail_every_task(make, how):
 
 
 @pytest.mark.stress
-def test_a_callback_may_kill_the_worker_of_another_task(make, tmp_path):
+@pytest.mark.parametrize("how", WAYS)
+def test_a_death_that_a_callback_brings_about_and_waits_for_costs_its_task_alone(make, tmp_path, how):
     pool = make()
     called = threading.Event()
 
-    def kill(_future):
-        # Only when the other one's task has begun, on a new worker where there is but one: a callback keeps no task waiting.
+    def let_die(_future):
+        # Where there is but one worker, the other task begins only now: a callback keeps no task waiting.
         wait_until((tmp_path / "told").exists, PATIENCE)
-        os.kill(int((tmp_path / "told").read_text().split()[0]), signal.SIGKILL)
+        (tmp_path / "now").touch()
+        wait_until(second.done, PATIENCE)
         called.set()
         raise RuntimeError("a callback that fails")
 
     neighbours = Neighbours(make, pool)
-    first = pool.submit(tasks.die, "exit")
-    first.add_done_callback(kill)
-    second = pool.submit(tasks.tell_and_stay, tmp_path / "told")
+    first = pool.submit(tasks.wait_for, tmp_path / "begin")
+    first.add_done_callback(let_die)
+    second = pool.submit(tasks.wait_and_die, tmp_path / "now", tmp_path / "told", how)
     neighbours.submit(10)
-    check_death(first, "exit")
-    check_death(second, "SIGKILL")
+    (tmp_path / "begin").touch()
+    assert first.result(PATIENCE) is None
+    check_death(second, how)
     assert called.wait(PATIENCE)
     neighbours.check()
 
@@ -186,19 +132,18 @@ def test_a_callback_may_terminate_the_pool(make):
 
 
 @pytest.mark.stress
-def test_who_dies_idle_takes_no_task_along(make):
+@pytest.mark.parametrize("how", WAYS[:3])
+def test_who_dies_idle_takes_no_task_along(make, tmp_path, how):
     pool = make()
-    for how in WAYS[:2]:
-        neighbours = Neighbours(make, pool)
-        neighbours.submit(20 * make.workers)
-        neighbours.check()
-        idle = {pid for pid in make.seen if os.path.exists(f"/proc/{pid}")}
-        assert idle
-        for pid in idle:
-            os.kill(pid, getattr(signal, how))
-        wait_until(lambda idle=idle: all(has_ended(pid) for pid in idle))
-        neighbours.submit(20 * make.workers)
-        neighbours.check()
+    neighbours = Neighbours(make, pool)
+    neighbours.submit(20 * make.workers)
+    dying = [pool.submit(tasks.die_later, tmp_path / "now", how) for _ in range(make.workers)]
+    idle = {future.result(PATIENCE) for future in dying}
+    neighbours.check()
+    (tmp_path / "now").touch()
+    wait_until(lambda: all(has_ended(pid) for pid in idle))
+    neighbours.submit(20 * make.workers)
+    neighbours.check()
 
 
 @pytest.mark.stress
@@ -307,86 +252,3 @@ def test_the_death_of_the_owner_ends_its_workers(method, tmp_path):
         pids = [int(path.read_text().split()[0]) for path in told]
         owner.kill()
         wait_until(lambda: all(has_ended(pid) for pid in pids), message="workers outlive their owner")
-
-
-def test_tasks_that_need_more_memory_than_they_may_have_fail_alone(make):
-    pool = make(memory_limit=512 * 2**20)
-    neighbours = Neighbours(make, pool)
-    neighbours.submit(5)
-    doomed = pool.submit(bytearray, 2**30)
-    neighbours.submit(5)
-    assert isinstance(doomed.exception(PATIENCE), MemoryError)
-    neighbours.check()
-
-
-@contextlib.contextmanager
-def busy_machine():
-    """Something else wants every core."""
-    spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
-    try:
-        yield
-    finally:
-        for process in spin:
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.stress
-def test_time_limits_are_met_under_load(tmp_path):
-    limit = 0.3
-    late = []
-    with busy_machine(), oneloom.ProcessPool(2, start_method="fork") as pool:
-        for number in range(int(5 * min(STRESS, 10))):
-            told = tmp_path / str(number)
-            before = time.monotonic()
-            future = pool.options(timeout=limit).submit(tasks.tell_and_stay, told)
-            ended = []
-            future.add_done_callback(lambda _, ended=ended: ended.append(time.monotonic()))
-            neighbours = [pool.submit(tasks.pause, 0.01) for _ in range(20)]
-            with pytest.raises(TimeoutError):
-                future.result(PATIENCE)
-            assert [neighbour.result(PATIENCE) for neighbour in neighbours] == [0.01] * 20
-            wait_until(lambda ended=ended: ended)
-            assert ended[0] - before >= limit
-            # The clock runs from when a worker is given the task; where the machine let it wait then, it has begun later, or not.
-            with contextlib.suppress(FileNotFoundError):
-                late.append(ended[0] - float(told.read_text().split()[1]) - limit)
-    print("late by", late)
-    # What the machine did otherwise in one moment says nothing.
-    assert sorted(late)[len(late) // 2] < 0.1, late
-
-
-@pytest.mark.stress
-def test_a_time_limit_never_hits_a_neighbour(make, seed):
-    """Tasks that take about as long as they may, among tasks without a limit."""
-    rng = random.Random(seed)
-    pool = make()
-    limited = pool.options(timeout=0.03)
-    futures = []
-    for _ in range(int(20 * min(STRESS, 20))):
-        futures.append((limited.submit(tasks.pause, rng.uniform(0.028, 0.031)), True))
-        futures += [(pool.submit(tasks.pause, rng.uniform(0, 0.003)), False) for _ in range(3)]
-    ends = 0
-    for future, may_end in futures:
-        error = future.exception(PATIENCE)
-        assert error is None or (may_end and isinstance(error, TimeoutError)), repr(error)
-        ends += error is not None
-    print(f"{ends} of {len(futures) // 4} were ended")
-
-
-@pytest.mark.stress
-def test_cancelling_what_runs_never_hits_a_neighbour(make, tmp_path, seed):
-    rng = random.Random(seed)
-    pool = make()
-    for number in range(int(10 * min(STRESS, 20))):
-        told = tmp_path / str(number)
-        neighbours = [pool.submit(tasks.neighbour, place) for place in range(20)]
-        future = pool.submit(tasks.tell_and_pause, told, 0.005)
-        neighbours += [pool.submit(tasks.neighbour, place) for place in range(20, 40)]
-        wait_until(told.exists, PATIENCE)
-        time.sleep(rng.uniform(0, 0.006))
-        if future.cancel(running=True):
-            assert future.cancelled()
-        else:
-            assert future.result(PATIENCE) is None
-        assert [neighbour.result(PATIENCE)[0] for neighbour in neighbours] == list(range(40))
