@@ -33,8 +33,8 @@ MAKERS = {
 # What depends on a context; everything else is the very same.
 OF_A_CONTEXT = {*MAKERS, "Manager", "Pool", "get_context"} - {"Pipe"}
 SUBMODULES = (
-    "connection dummy dummy.connection heap managers pool popen_fork process queues reduction resource_tracker shared_memory "
-    "sharedctypes spawn util"
+    "connection dummy dummy.connection forkserver heap managers pool process queues reduction resource_sharer resource_tracker "
+    "shared_memory sharedctypes spawn util"
 ).split()
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
 _MISSING = object()
@@ -65,29 +61,3 @@ def mirror(name: str, original: ModuleType) -> None:
     """Let the module of this name, which is complete by now, pass everything else on to `original`."""
     _originals[name] = original
     sys.modules[name].__class__ = _Mirror
-
-
-class _Submodules:
-    """Finds the submodules that a drop-in package has not itself: by its name, too, they are its namesake's, not copies."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        package, _, last = name.rpartition(".")
-        original = _originals.get(package)
-        if original is None or find_spec(f"{original.__name__}.{last}") is None:
-            return None
-        return ModuleSpec(name, self)  # type: ignore[arg-type]
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        return None
-
-    def exec_module(self, module: ModuleType) -> None:
-        package, _, last = module.__name__.rpartition(".")
-        original = importlib.import_module(f"{_originals[package].__name__}.{last}")
-        for name, submodule in list(sys.modules.items()):
-            if name == original.__name__ or name.startswith(f"{original.__name__}."):
-                sys.modules[module.__name__ + name.removeprefix(original.__name__)] = submodule
-
-
-sys.meta_path.append(_Submodules())
