@@ -1,6 +1,10 @@
 """What the contract's tests have pools do: functions that every kind of worker can import."""
 
+import os
+import signal
+import threading
 import time
+from pathlib import Path
 
 import oneloom
 
@@ -20,6 +24,12 @@ def fail(what):
 def fail_at(bad, number):
     if number == bad:
         raise ValueError(number)
+    return number
+
+
+def kill_at(bad, number):
+    if number == bad:
+        os.kill(os.getpid(), signal.SIGKILL)
     return number
 
 
@@ -51,3 +61,15 @@ def fail_until(path, times):
 def until_cancelled():
     while not oneloom.cancelled():
         time.sleep(0.001)
+
+
+def who_works(seconds):
+    """Which worker it is, after a while."""
+    if seconds:
+        time.sleep(seconds)
+    return os.getpid(), threading.current_thread().name
+
+
+def leave(path):
+    """A file as a trace."""
+    Path(path).touch()

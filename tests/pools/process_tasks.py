@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -46,6 +47,14 @@ def fail_first(tries, count):
     if tries.qsize() <= count:
         raise OSError(f"try {tries.qsize()}")
     return tries.qsize()
+
+
+def kill_first(tries, count, load):
+    """The same with deaths; gives its load."""
+    tries.put(os.getpid())
+    if tries.qsize() <= count:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return load
 
 
 def leave(status):
@@ -176,6 +185,11 @@ def have_child():
     child.start()
     child.join()
     return child.exitcode
+
+
+def handler_of_ctrl_c_in_a_program():
+    code = "import signal; print(getattr(signal.getsignal(signal.SIGINT), '__name__', 'none'))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def remember_pair(name, lock):

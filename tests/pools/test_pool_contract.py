@@ -2,7 +2,6 @@
 
 import asyncio
 import concurrent.futures
-import itertools
 import pickle
 import time
 
@@ -11,7 +10,7 @@ import pytest
 import oneloom
 from conftest import wait_until
 from pool_kinds import make_pool  # noqa: F401 (a fixture)
-from pool_tasks import add, fail, fail_at, fail_until, nap, raise_stop, refuse_to_start, square, until_cancelled
+from pool_tasks import add, fail, fail_until, nap, refuse_to_start, square, until_cancelled
 
 
 def test_a_task_gives_its_value_or_raises_its_exception(make_pool):
@@ -93,26 +92,6 @@ def test_a_task_that_fails_is_tried_again(make_pool, tmp_path):
             once.submit(fail_until, str(tmp_path / "once"), 1).result(timeout=30)
 
 
-def test_an_item_of_a_map_is_tried_again(make_pool, tmp_path):
-    with make_pool(2, retries=2) as pool:
-        paths = [str(tmp_path / name) for name in "abc"]
-        assert list(pool.map(fail_until, paths, [0, 1, 2])) == [1, 2, 3]
-
-
-def test_what_can_not_be_sent_any_more_is_told_after_what_was_sent(make_pool):
-    with make_pool(1) as pool:
-        results = pool.map(square, (number for number in itertools.count()), chunksize=1)
-        assert next(results) == 0
-    seen = 1
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        for number, result in enumerate(results, 1):
-            assert result == number * number
-            seen += 1
-    assert seen > 1
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        pool.map(square, [1])
-
-
 def test_a_task_that_takes_too_long_fails_in_time_and_its_neighbours_do_not(make_pool):
     with make_pool(2) as pool:
         pool.submit(square, 1).result(timeout=30)
@@ -124,6 +103,13 @@ def test_a_task_that_takes_too_long_fails_in_time_and_its_neighbours_do_not(make
             late.result(timeout=30)
         assert time.monotonic() - began < 1.5
         assert neighbour.result(timeout=30) == "unharmed"
+
+
+def test_the_time_in_which_a_task_waits_for_its_turn_does_not_count(make_pool):
+    with make_pool(1) as pool:
+        before = pool.submit(nap, 0.6)
+        assert pool.options(timeout=0.4).submit(square, 3).result(timeout=30) == 9
+        assert before.done()
 
 
 def test_cancelling_takes_out_a_task_that_has_not_begun(make_pool):
@@ -185,97 +171,6 @@ def test_leaving_by_ctrl_c_terminates(make_pool):
     wait_until(lambda: all(future.done() for future in [running, *waiting]))
 
 
-@pytest.mark.parametrize("chunksize", [None, 1, 7])
-def test_map_keeps_the_order(make_pool, chunksize):
-    with make_pool(2) as pool:
-        assert list(pool.map(square, range(100), chunksize=chunksize)) == [number * number for number in range(100)]
-        assert list(pool.map(add, range(50), range(50, 100), chunksize=chunksize)) == [n + n + 50 for n in range(50)]
-        assert list(pool.starmap(add, [(1, 2), (3,)], chunksize=chunksize)) == [3, 3]
-        assert list(pool.map(square, [])) == []
-
-
-@pytest.mark.parametrize("chunksize", [None, 1, 7])
-def test_without_order_every_result_comes_once(make_pool, chunksize):
-    with make_pool(2) as pool:
-        assert sorted(pool.imap_unordered(square, range(100), chunksize=chunksize)) == [n * n for n in range(100)]
-        assert sorted(pool.map(square, range(100), chunksize=chunksize, ordered=False)) == [n * n for n in range(100)]
-
-
-@pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("chunksize", [None, 1, 4])
-def test_one_item_that_fails_is_one_error_and_the_others_come(make_pool, chunksize, ordered):
-    with make_pool(2) as pool:
-        results = pool.map(fail_at, itertools.repeat(13), range(30), chunksize=chunksize, ordered=ordered)
-        values, errors = [], []
-        while True:
-            try:
-                values.append(next(results))
-            except StopIteration:
-                break
-            except ValueError as error:
-                errors.append(error.args)
-        assert sorted(values) == [number for number in range(30) if number != 13]
-        assert errors == [(13,)]
-
-
-def test_an_item_that_raises_stop_iteration_does_not_end_the_loop_silently(make_pool):
-    with make_pool(1) as pool:
-        with pytest.raises(RuntimeError, match="StopIteration"):
-            list(pool.map(raise_stop, range(3), chunksize=3))
-
-
-@pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize(("pause", "most"), [(0.0, 5000), (0.01, 40)])
-def test_map_takes_from_an_endless_iterable_only_what_keeps_the_workers_busy(make_pool, ordered, pause, most):
-    taken = itertools.count()
-    items = (next(taken) for _ in itertools.repeat(None))
-    with make_pool(2) as pool:
-        results = pool.map(nap, itertools.repeat(pause), items, ordered=ordered, chunksize=1)
-        first = [next(results) for _ in range(10)]
-        if ordered:
-            assert first == list(range(10))
-        assert next(taken) < most
-        results.close()
-        assert list(results) == []
-
-
-@pytest.mark.parametrize("chunksize", [None, 1, 3, 10])
-def test_the_exception_of_the_iterable_comes_after_its_items(make_pool, chunksize):
-    def items():
-        yield from range(5)
-        raise LookupError("no more")
-
-    with make_pool(2) as pool:
-        results = pool.map(square, items(), chunksize=chunksize)
-        assert list(itertools.islice(results, 5)) == [0, 1, 4, 9, 16]
-        with pytest.raises(LookupError, match="no more"):
-            next(results)
-        assert list(results) == []
-
-
-def test_a_coroutine_iterates_over_a_map(make_pool):
-    async def main():
-        async with make_pool(2) as pool:
-            ordered = [result async for result in pool.map(square, range(100))]
-            unordered = [result async for result in pool.imap_unordered(square, range(100))]
-        return ordered, sorted(unordered)
-
-    squares = [number * number for number in range(100)]
-    assert oneloom.run(main()) == (squares, squares)
-
-
-def test_a_cancelled_wait_for_a_result_loses_none(make_pool):
-    async def main():
-        async with make_pool(1) as pool:
-            results = pool.map(nap, [0.2, 0.0], ["first", "second"], chunksize=1)
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await anext(results)
-            return [result async for result in results]
-
-    assert oneloom.run(main()) == ["first", "second"]
-
-
 def test_a_coroutine_that_is_cancelled_ends_its_pool(make_pool):
     async def main():
         async with make_pool(1) as pool:
@@ -287,21 +182,6 @@ def test_a_coroutine_that_is_cancelled_ends_its_pool(make_pool):
     with pytest.raises(asyncio.CancelledError):
         oneloom.run(main())
     assert all(future.cancelled() for future in futures)
-
-
-def test_what_has_a_length_is_sent_whole_before_a_pool_ends(make_pool):
-    with make_pool(2) as pool:
-        results = pool.map(square, range(200), chunksize=1)
-    assert list(results) == [number * number for number in range(200)]
-
-
-def test_a_time_limit_of_a_map_is_each_items_own(make_pool):
-    with make_pool(2) as pool:
-        results = pool.map(nap, [0.0, 2.0, 0.0], ["a", "b", "c"], timeout=0.3)
-        assert next(results) == "a"
-        with pytest.raises(TimeoutError):
-            next(results)
-        assert next(results) == "c"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """`oneloom.ProcessPool`: what goes in and comes out, deaths, limits, and what its workers are."""
 
+import ctypes
 import gc
 import logging
 import multiprocessing
 import os
 import pickle
 import re
+import select
 import signal
+import struct
 import threading
 import time
 
@@ -80,6 +83,21 @@ def test_what_can_not_be_pickled_fails_its_task_at_once_and_names_the_culprit(po
     assert pool.submit(pow, 2, 3).result() == 8
 
 
+def test_a_worker_is_given_tasks_while_their_owner_holds_the_interpreter():
+    done, tell = os.pipe()
+    with oneloom.ProcessPool(1, start_method="fork") as pool:
+        pool.submit(tasks.nothing).result(PATIENCE)
+        for _ in range(20):
+            # Too long for the next one to lie there already.
+            pool.submit(tasks.sleep, 0.003)
+        pool.submit(os.write, tell, b"x")
+        events = ctypes.create_string_buffer(struct.pack("=ihh", done, select.POLLIN, 0))
+        # Called so, it keeps the interpreter while it waits.
+        assert ctypes.PyDLL(None).poll(events, 1, PATIENCE * 1000) == 1
+    os.close(done)
+    os.close(tell)
+
+
 def test_connection_travels_as_itself(pool):
     here, there = multiprocessing.Pipe()
     pool.submit(tasks.send_over, there, "hello").result()
@@ -151,6 +169,11 @@ def test_task_that_kills_every_worker_is_given_up_after_its_retries(pool):
 def test_retries_end_with_the_first_success(pool):
     tries = oneloom.shared.Queue()
     assert pool.options(retries=5).submit(tasks.fail_first, tries, 2).result(PATIENCE) == 3
+
+
+def test_a_task_that_is_tried_again_has_its_large_arguments_still(pool):
+    tries, load = oneloom.shared.Queue(), os.urandom(1_000_000)
+    assert pool.options(retries=2).submit(tasks.kill_first, tries, 2, load).result(PATIENCE) == load
 
 
 def test_workers_that_are_killed_while_idle_are_replaced(pool):
@@ -254,6 +277,22 @@ def test_initializer_that_raises_fails_pending_and_later_tasks():
             pool.submit(pow, 2, 3).result(PATIENCE)
 
 
+@pytest.mark.parametrize("chosen", [None, "spawn"])
+def test_workers_come_from_the_fork_server_unless_the_program_has_chosen_otherwise(chosen, tmp_path):
+    code = """
+        import multiprocessing.forkserver, os, sys
+        import oneloom
+
+        if __name__ == "__main__":
+            if sys.argv[1] != "None":
+                multiprocessing.set_start_method(sys.argv[1])
+            with oneloom.ProcessPool(1) as pool:
+                parent = pool.submit(os.getppid).result()
+            print({os.getpid(): "spawn", multiprocessing.forkserver._forkserver._forkserver_pid: "None"}[parent])
+    """
+    assert run_script(tmp_path, code, chosen).check().out == f"{chosen}\n"
+
+
 @pytest.mark.parametrize("settings", ["1", '1, start_method="spawn"'])
 def test_main_module_without_its_guard_is_told(settings, tmp_path):
     code = f"""
@@ -271,6 +310,10 @@ def test_main_module_without_its_guard_is_told(settings, tmp_path):
 
 def test_workers_may_have_children(pool):
     assert pool.submit(tasks.have_child).result(PATIENCE) == 0
+
+
+def test_programs_that_a_task_runs_hear_of_ctrl_c(pool):
+    assert pool.submit(tasks.handler_of_ctrl_c_in_a_program).result(PATIENCE) == "default_int_handler"
 
 
 def test_worker_may_have_a_pool_of_its_own(pool):
