@@ -115,6 +115,33 @@ def test_what_raises_in_a_thread_or_process_is_an_exception_too(start, capfd):
         oneloom.gather(pending, failing).result()
 
 
+class Lingering(oneloom.Thread):
+    """Whoever waits for it is told of its end a moment before the interpreter has done with it."""
+
+    def _bootstrap(self):
+        super()._bootstrap()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("when", EVERY)
+def test_a_thread_that_is_about_to_be_gone_has_ended(when):
+    async def in_a_coroutine():
+        ending = Lingering(target=pow, args=(2, 10))
+        ending.start()
+        return (await oneloom.wait_async([ending], return_when=when)).done == {ending}
+
+    ending = Lingering(target=pow, args=(2, 10))
+    ending.start()
+    assert oneloom.wait([ending], return_when=when).done == {ending}
+    assert oneloom.run(in_a_coroutine())
+
+
+def test_what_a_thread_that_is_about_to_be_gone_gave_is_gathered():
+    ending = Lingering(target=pow, args=(2, 10))
+    ending.start()
+    assert oneloom.gather(ending).result() == [1024]
+
+
 def test_what_has_no_end_is_refused():
     for call in (oneloom.wait, oneloom.as_completed, lambda things: oneloom.gather(*things)):
         with pytest.raises(TypeError, match="can't be waited for: neither a future"):
