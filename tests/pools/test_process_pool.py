@@ -74,7 +74,7 @@ def test_exceptions_in_a_map_come_as_those_of_single_tasks(pool):
 
 def test_what_can_not_be_pickled_fails_its_task_at_once_and_names_the_culprit(pool):
     retrying = pool.options(retries=3)
-    with pytest.raises(pickle.PicklingError, match=r"a call of identity can't be pickled: call\[1\]\[0\]\['a'\]\[1\] is a _thread.lock"):
+    with pytest.raises(pickle.PicklingError, match=r"a call of identity can't be pickled: args\[0\]\['a'\]\[1\] is a _thread.lock"):
         retrying.submit(tasks.identity, {"a": [0, threading.Lock()]}).result()
     with pytest.raises(pickle.PicklingError, match=r"the result of unpicklable can't be pickled: result\['lock'\]\[1\] is a"):
         retrying.submit(tasks.unpicklable).result()

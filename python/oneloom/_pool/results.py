@@ -40,8 +40,9 @@ def timed_out(pid: int, name: str) -> TimeoutError:
 def refused(words: str, by_launch: bool, last: Worker | None, told: bytes | None) -> Exception:
     """Why a pool takes no tasks, or has no worker: `told` by an initializer, or `by_launch`; the `last` one had begun."""
     if told is not None:
-        error = InitializerError("the pool's initializer raised, so no worker can run a task")
-        error.__cause__ = raised(told)
+        cause = raised(told)
+        error = InitializerError(f"no worker could be made ready: the pool's initializer raised {type(cause).__name__}")
+        error.__cause__ = cause
         return error
     if last is not None:
         return last.never_ready()
