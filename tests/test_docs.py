@@ -17,6 +17,7 @@ import pytest
 
 import oneloom
 import oneloom.asyncio
+import oneloom.concurrent.futures
 import oneloom.multiprocessing
 import oneloom.queue
 import oneloom.shared
@@ -25,7 +26,15 @@ from conftest import finish, program
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PUBLIC_MODULES = [oneloom, oneloom.threading, oneloom.queue, oneloom.asyncio, oneloom.multiprocessing, oneloom.shared]
+PUBLIC_MODULES = [
+    oneloom,
+    oneloom.threading,
+    oneloom.queue,
+    oneloom.asyncio,
+    oneloom.concurrent.futures,
+    oneloom.multiprocessing,
+    oneloom.shared,
+]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -61,6 +61,15 @@ async def wait_async(
     """Wait in a coroutine as `wait` does in a thread; also for tasks, futures of asyncio and coroutines, which become tasks.
 
     RuntimeError where no asyncio loop runs.
+
+    >>> import asyncio, oneloom
+    >>> async def main():
+    ...     thread = oneloom.Thread(target=pow, args=(2, 10))
+    ...     thread.start()
+    ...     done, not_done = await oneloom.wait_async([thread, asyncio.sleep(0)])
+    ...     return len(done), len(not_done)
+    >>> oneloom.run(main())
+    (2, 0)
     """
     loop = running_loop()
     if loop is None:

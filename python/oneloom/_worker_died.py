@@ -13,6 +13,11 @@ class WorkerDied(RuntimeError):
     """A process ended without giving the result that it owed; the message names the signal or the exit status.
 
     `exitcode` has it as a number, as `Process.exitcode` has: the status, or minus the signal.
+
+    >>> import oneloom, os
+    >>> with oneloom.ProcessPool(1) as pool:
+    ...     print(pool.submit(os._exit, 3).exception())
+    the worker ProcessPool-... (pid ...) exited with status 3 while it ran _exit
     """
 
     def __init__(self, message: str, exitcode: int | None = None) -> None:

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
-    from typing import Any, Never, ParamSpec, Self, TypeVar
+    from typing import Any, Never, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
     from oneloom._future import Future
     from oneloom._pool.map import _Chunk
 
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
+
+    class _Options(TypedDict, total=False):
+        timeout: float | None
+        retries: int
+        context: contextvars.Context | None
 
 
 class InitializerError(RuntimeError):
@@ -82,11 +87,11 @@ def processors() -> int:
 
 
 class Pool(concurrent.futures.Executor):
-    """Workers that run tasks: `ThreadPool`, `ProcessPool`, or either with settings of its own by `options`.
+    """What every pool can do: a `ThreadPool`, a `ProcessPool`, or either with other settings by `options`.
 
-    A pool is a `concurrent.futures.Executor`; what it gives are `oneloom.Future`s, which can be waited for by threads and
-    awaited by coroutines. Left as a context manager, by `with` or `async with`, it finishes what was submitted; after
-    Ctrl-C it ends what it can.
+    A pool is a `concurrent.futures.Executor`, and its futures are of the class `oneloom.Future`: threads wait for them,
+    coroutines await them. Any thread or coroutine may use it. `with` and `async with` finish at their end what was
+    submitted; a block that Ctrl-C ends, or that is cancelled with its task, ends in `terminate()`.
 
     >>> import oneloom
     >>> def total(pool: oneloom.Pool, numbers):
@@ -109,7 +114,7 @@ class Pool(concurrent.futures.Executor):
         self._maps = weakref.WeakSet()
 
     def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """Have `function(*args, **kwargs)` run by a worker; returns its future.
+        """Have a worker call `function(*args, **kwargs)`; its future has what comes of it.
 
         RuntimeError once the pool is shut down.
         """
@@ -127,7 +132,7 @@ class Pool(concurrent.futures.Executor):
         """Take no more tasks; with `wait`, return when all are done and the workers have ended.
 
         With `cancel_futures`, tasks that have not begun are cancelled; without, a `map` over something that has a length
-        is sent whole.
+        is sent whole. May be called again, also to wait after all.
         """
         if not cancel_futures:
             for results in list(self._maps):
@@ -151,10 +156,10 @@ class Pool(concurrent.futures.Executor):
         """End it now: cancel what has not begun and what runs, and wait for nothing. May be called by a task."""
         raise NotImplementedError
 
-    def options(self, **settings: Any) -> Pool:
+    def options(self, **settings: Unpack[_Options]) -> Pool:
         """The same pool, for tasks with settings of their own: `timeout=`, `retries=`, `context=`, as the pool has them.
 
-        What is not given stays as it is.
+        What is not given stays as it is; `timeout=None` lifts the pool's limit. TypeError or ValueError for a setting that makes no sense.
 
         >>> import oneloom
         >>> with oneloom.ThreadPool(2) as pool:
@@ -172,12 +177,16 @@ class Pool(concurrent.futures.Executor):
         ordered: bool = True,
         progress: bool = False,
     ) -> Results[_T]:
-        """`function` of every item, as an iterator for `for` and `async for`: in the items' order, or as they get done.
+        """`function` of every item, as a lazy iterator for `for` and `async for`.
 
-        It takes items only as far ahead as keeps the workers busy, so it may go on for ever; what nobody iterates over
-        stops there. An item's exception is raised in its place, and the next one can be had after it. `timeout` limits
-        each item, in seconds. `chunksize` items make a task; None measures how many pay. `progress` shows a bar where
-        standard error is a terminal (needs the extra `oneloom[progress]`).
+        Results come in the items' order, or with `ordered=False` as they get done. An item's exception is raised in its
+        place, and the next one can be had after it. Several iterables give an argument each; the shortest ends it.
+        Items are taken only as far ahead as keeps the workers busy, so there may be no end to them. `close()` gives up
+        what is left.
+
+        `timeout` limits how long each item may take, in seconds; None: as long as the pool's tasks. `chunksize` items make
+        one task; None measures how many pay. `progress` shows a bar where standard error is a terminal (ImportError
+        without the extra `oneloom[progress]`).
 
         >>> import oneloom
         >>> with oneloom.ThreadPool(2) as pool:

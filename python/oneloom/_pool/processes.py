@@ -36,10 +36,13 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
     results are pickled; large buffers (NumPy arrays, memoryviews) go without a copy and arrive read-only. Lambdas, closures
     and what a session defines need cloudpickle (the extra `oneloom[closures]`).
 
-    `workers` is the number of processors unless given; they are started when tasks come, by `start_method`: "fork", "spawn"
-    or "forkserver", which is the default unless the program has chosen another. Each calls `initializer(*initargs)` first;
-    if that raises, the pool's tasks fail with `InitializerError`. After `max_tasks_per_worker` tasks a worker is replaced.
-    `memory_limit` is how many bytes of its own a worker may have; beyond them a task gets MemoryError.
+    `workers` is the number of processors unless given. They are started when tasks come, by `start_method`: "fork", "spawn"
+    or "forkserver", which is the default unless the program has chosen another; all but the first import the main module
+    anew, which needs its main guard. `name` is what messages and processes are called. Each worker calls
+    `initializer(*initargs)` first; if that raises, tasks fail with `InitializerError`. After `max_tasks_per_worker` tasks a
+    worker is replaced. `memory_limit` is how many bytes of its own a worker may have; beyond them a task gets MemoryError.
+
+    A task that does nothing takes 2 µs among many, and 5 µs there and back.
 
     >>> import oneloom
     >>> with oneloom.ProcessPool(2) as pool:

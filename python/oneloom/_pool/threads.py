@@ -57,6 +57,8 @@ class _Team:
 class ThreadPool(_native_pool.ThreadPool, Pool):
     """A pool of at most `workers` threads, which are started when they are needed.
 
+    For what waits, and for native code that lets go of the interpreter lock: Python code of threads runs in turns.
+
     `workers` is the number of processors and 4 more, at most 32, unless given. `name` is what messages and threads are
     called. `initializer(*initargs)` is called by each worker first; if it raises, tasks fail with `InitializerError`.
     A worker makes room for a new one after `max_tasks_per_worker` tasks.

@@ -171,9 +171,9 @@ impl ProcessPool {
         Ok((segment.family(), segment.descriptor().map(|descriptor| descriptor.as_raw_fd())))
     }
 
-    /// Have a worker call `function(*args, **kwargs)`; a Future stands for what comes of it.
+    /// Have a worker call `function(*args, **kwargs)`; its future has what comes of it.
     ///
-    /// What can't be pickled is the future's error, at once. RuntimeError after `shutdown`.
+    /// What can't be pickled is the future's error, at once. RuntimeError once the pool is shut down.
     #[pyo3(signature = (function, /, *args, **kwargs))]
     fn submit<'py>(
         &self,

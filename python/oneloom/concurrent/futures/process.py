@@ -250,7 +250,7 @@ class _Pending:
 
 
 class ProcessPoolExecutor(_StandardExecutor):
-    """Calls functions in processes of its own, at most `max_workers` of them.
+    """Calls functions in processes of its own, at most `max_workers` of them: as many as there are processors, unless given.
 
     `mp_context` says how they are started; each calls `initializer(*initargs)` first, and is replaced after
     `max_tasks_per_child` tasks. A process that dies breaks the executor, as in the standard library: `oneloom.ProcessPool`
