@@ -105,7 +105,8 @@ class Process(multiprocessing.Process, Generic["_T"]):
             super().start()
 
     def _Popen(self, process_obj: Process[_T]) -> KnownEnd:  # type: ignore[override]
-        method = self._start_method or multiprocessing.get_start_method()
+        chosen = self._start_method or multiprocessing.get_start_method(allow_none=True)
+        method = chosen or multiprocessing.get_all_start_methods()[0]
         if method != "fork" and getattr(process.current_process(), "_inheriting", False):
             raise RuntimeError(f"{self.__described()} can't be started while a child imports the main module. {MAIN_GUARD}")
         self.__memory = _Memory()

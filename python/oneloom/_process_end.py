@@ -7,6 +7,7 @@ copy of the pipe through which the server tells its status. Whoever sees the end
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import select
 import signal
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 _NAP, _FIRST_LOOK, _RAREST_LOOK = 20, 1000, 60_000
 
 
+@contextlib.contextmanager
+def start_method_left_open() -> Iterator[None]:
+    """What multiprocessing does meanwhile does not pass its default off as the program's choice of a start method."""
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    try:
+        yield
+    finally:
+        if chosen is None:
+            multiprocessing.set_start_method(None, force=True)
+
+
 class KnownEnd(popen_fork.Popen):
     """A started process whose end any number of threads and coroutines may wait for.
 
@@ -47,7 +59,8 @@ class KnownEnd(popen_fork.Popen):
         self._noting = threading.RLock()  # A signal handler may come while its thread holds it.
         self._is_noting = False
         self._out_of_memory_kills = out_of_memory_kills()
-        super().__init__(process_obj)
+        with start_method_left_open():
+            super().__init__(process_obj)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """The exit code if the process has ended."""

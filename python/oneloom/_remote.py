@@ -121,7 +121,7 @@ def blame(thing: Any, name: str, dumps: Callable[[Any], bytes] = _dumps) -> str:
             else:
                 break
     except Exception:
-        pass  # The parts of a thing are the program's own code: what it raises must not hide the error that is told.
+        pass  # What a thing does when it is looked at is the program's own code: that must not hide the error that is told.
     return f"{name} is {_described(thing)}"
 
 
@@ -133,6 +133,7 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(thing, (list, tuple, set, frozenset)):
         yield from ((f"[{index}]", part) for index, part in enumerate(thing))
     elif not isinstance(thing, type) and not callable(thing):
+        thing.__reduce_ex__(pickle.HIGHEST_PROTOCOL)  # Raises what is told, where the thing itself refuses.
         if isinstance(thing, BaseException):
             yield from ((f".args[{index}]", part) for index, part in enumerate(thing.args))
         yield from ((f".{name}", part) for name, part in getattr(thing, "__dict__", {}).items())

@@ -189,15 +189,57 @@ def test_a_coroutine_that_is_cancelled_ends_its_pool(make_pool):
     [
         {"workers": 0},
         {"workers": -1},
+        {"workers": 2**64},
         {"timeout": 0},
         {"timeout": -1},
+        {"timeout": float("nan")},
         {"retries": -1},
+        {"retries": 2**32},
         {"max_tasks_per_worker": 0},
+        {"max_tasks_per_worker": 2**64},
     ],
 )
-def test_what_makes_no_sense_is_refused(make_pool, arguments):
-    with pytest.raises(ValueError):
+def test_what_makes_no_sense_is_refused_by_name(make_pool, arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
         make_pool(**{"workers": 1, **arguments})
+    if not {"timeout", "retries"}.isdisjoint(arguments):
+        with make_pool(1) as pool, pytest.raises(ValueError, match=next(iter(arguments))):
+            pool.options(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"workers": "x"},
+        {"workers": 1.5},
+        {"timeout": "1"},
+        {"retries": None},
+        {"retries": 1.0},
+        {"max_tasks_per_worker": "x"},
+        {"max_tasks_per_worker": 1.5},
+        {"initializer": "print"},
+        {"initializer": print, "initargs": 5},
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_refused_by_name(make_pool, arguments):
+    with pytest.raises(TypeError, match=list(arguments)[-1]):
+        make_pool(**{"workers": 1, **arguments})
+
+
+def test_counts_may_be_integers_of_any_make(make_pool):
+    class Two:
+        def __index__(self):
+            return 2
+
+    with make_pool(Two(), retries=Two(), max_tasks_per_worker=Two()) as pool:
+        assert list(pool.map(square, range(5), chunksize=Two())) == [0, 1, 4, 9, 16]
+
+
+def test_who_can_not_be_readied_is_told_of_alike(make_pool):
+    with make_pool(1, initializer=divmod, initargs=(1, 0)) as pool:
+        error = pool.submit(square, 1).exception()
+    assert isinstance(error, oneloom.InitializerError) and isinstance(error.__cause__, ZeroDivisionError)
+    assert str(error) == "no worker could be made ready: the pool's initializer raised ZeroDivisionError"
 
 
 def test_a_pool_stays_in_its_process_and_says_so(make_pool):
@@ -207,13 +249,6 @@ def test_a_pool_stays_in_its_process_and_says_so(make_pool):
                 pickle.dumps(each)
 
 
-@pytest.mark.parametrize("name", ["workers", "max_tasks_per_worker"])
-def test_what_is_no_count_is_refused_by_name(make_pool, name):
-    for value, error in ("x", TypeError), (1.5, TypeError), (0, ValueError):
-        with pytest.raises(error, match=name):
-            make_pool(**({"workers": 1} | {name: value}))
-
-
 def test_a_pool_tells_of_itself(make_pool):
     with make_pool(2, name="squares") as pool:
         assert pool.name == "squares" and pool.workers == 2
@@ -221,8 +256,10 @@ def test_a_pool_tells_of_itself(make_pool):
         assert "'squares'" in repr(pool.options(retries=1))
         with pytest.raises(ValueError, match="chunksize"):
             pool.map(square, [1], chunksize=0)
+        with pytest.raises(ValueError, match="chunksize"):
+            pool.map(square, [1], chunksize=2**64)
         with pytest.raises(TypeError, match="chunksize"):
             pool.map(square, [1], chunksize="a")
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="nonsense"):
             pool.options(nonsense=1)
     assert "shut down" in repr(pool)

@@ -19,7 +19,7 @@ from process_tasks import METHODS, PATIENCE
 
 import oneloom
 import oneloom.shared
-from conftest import run_script, wait_until
+from conftest import run_program, run_script, wait_until
 
 
 @pytest.fixture
@@ -303,9 +303,83 @@ def test_main_module_without_its_guard_is_told(settings, tmp_path):
             pool.submit(pow, 2, 3).result(20)
         except oneloom.WorkerDied as error:
             print("told:", error)
+            if __name__ != "__main__":
+                raise
     """
     ran = run_script(tmp_path, code).check()
-    assert re.match(r"told: .* exited with status 1 before it was ready.*under `if __name__ == \"__main__\":`", ran.out)
+    cure = 'under `if __name__ == "__main__":`'
+    *by_workers, by_program = [line for line in ran.out.splitlines() if line.startswith("told: ")]
+    assert "exited with status 1 before it was ready" in by_program and cure in by_program
+    assert by_workers
+    for told in by_workers:
+        assert "no workers can be started while a child imports the main module" in told and cure in told
+
+
+def test_pool_at_the_top_level_of_a_module_is_each_process_own(tmp_path):
+    code = """
+        import oneloom
+
+        pool = oneloom.ProcessPool(1)
+
+        def double(number):
+            return 2 * number
+
+        def double_twice(number):
+            return pool.submit(double, double(number)).result()
+
+        if __name__ == "__main__":
+            print(pool.submit(double_twice, 3).result())
+    """
+    ran = run_script(tmp_path, code).check()
+    assert (ran.out, ran.err) == ("12\n", "")
+
+
+def test_what_the_program_has_chosen_stays_its_choice_for_later_pools_and_in_workers():
+    code = """
+        import multiprocessing
+        import oneloom
+
+        def tell(pool):
+            there = pool.submit(eval, "__import__('multiprocessing').get_start_method(True)").result()
+            print(pool._life._plan._method, there, multiprocessing.get_start_method(True))
+
+        for chosen in None, "fork", "spawn":
+            multiprocessing.set_start_method(chosen, force=True)
+            for method in None, None, "fork", "spawn", "forkserver":
+                with oneloom.ProcessPool(1, start_method=method) as pool:
+                    tell(pool)
+    """
+    told = [line.split() for line in run_program(code).check().out.splitlines()]
+    expected = []
+    for chosen in None, "fork", "spawn":
+        default = chosen or "forkserver"
+        methods = default, default, "fork", "spawn", "forkserver"
+        expected += [[method, str(chosen), str(chosen)] for method in methods]
+    assert told == expected
+
+
+class Refuses:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __getstate__(self):
+        raise ValueError("I stay here")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda pool: pool, r"args\[0\]\['a'\]\[0\] is a oneloom\.ProcessPool: '.*' can't go to another process"),
+        (lambda pool: oneloom.Queue(), r"\[0\] is a oneloom\.Queue: "),
+        (lambda pool: Refuses(), r"\[0\] is a .*\.Refuses: I stay here"),
+        (lambda pool: (n for n in ()), r"\[0\] is a builtins\.generator: "),
+        (lambda pool: LookupError(threading.Lock()), r"\[0\]\.args\[0\] is a _thread\.lock: "),
+    ],
+    ids=["pool", "queue", "refusing", "generator", "exception"],
+)
+def test_what_refuses_to_be_pickled_is_to_blame_and_not_its_parts(pool, make, told):
+    with pytest.raises(pickle.PicklingError, match=told):
+        pool.submit(len, {"a": [make(pool)]}).result(PATIENCE)
 
 
 def test_workers_may_have_children(pool):

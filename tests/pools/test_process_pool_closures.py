@@ -4,7 +4,7 @@ import pickle
 
 import process_tasks as tasks
 import pytest
-from process_tasks import PATIENCE
+from process_tasks import METHODS, PATIENCE
 
 import oneloom
 from conftest import run_program, run_script
@@ -92,3 +92,64 @@ def test_functions_of_the_main_module_share_its_globals_with_the_initializer(tmp
     """
     ran = run_script(tmp_path, code).check()
     assert ran.out.splitlines() == ["fork big 2", "spawn big 2", "forkserver big 2"]
+
+
+def test_what_stands_under_the_main_guard_travels_and_comes_back_as_what_it_is(tmp_path):
+    code = """
+        import oneloom
+
+        class Base:
+            pass
+
+        def is_base(thing):
+            return isinstance(thing, Base), thing
+
+        def keep(thing):
+            global kept
+            kept = thing
+
+        def give():
+            return kept
+
+        if __name__ == "__main__":
+            class Other:
+                def point(self):
+                    return Point(0)
+
+            class Point(Base):
+                def __init__(self, x):
+                    self.x = x
+
+                def other(self):
+                    return Other()
+
+            def double(number):
+                return 2 * number
+
+            for method in "fork", "spawn", "forkserver":
+                settings = {"start_method": method, "initializer": keep, "initargs": (Point(3),)}
+                with oneloom.ProcessPool(1, **settings) as pool:
+                    is_one, same = pool.submit(is_base, Point(1)).result()
+                    print(method, is_one, type(same) is Point, same.x)
+                    print(type(pool.submit(Point(1).other).result().point()) is Point, pool.submit(give).result().x)
+                    print(list(pool.submit(map, double, [1, 2]).result()))
+    """
+    ran = run_script(tmp_path, code).check()
+    expected = [[f"{method} True True 1", "True 3", "[2, 4]"] for method in METHODS]
+    assert ran.out.splitlines() == sum(expected, [])
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("def f(): pass\nif __name__ == '__main__': f()", set()),
+        ("if __name__ == '__main__':\n  def f():\n    def inner(): pass", {"f"}),
+        ('if "__main__" == __name__ and True:\n  async def f(): pass\n  class C:\n    def method(self): pass', {"f", "C"}),
+        ("if __name__ == '__main__':\n  with a:\n    for b in c:\n      class C: pass\nelse:\n  def f(): pass", {"C"}),
+        ("try:\n  def f(): pass\nexcept: pass\nif __name__ != 'x': import __main__", set()),
+        ("if __name__ == '__main__'", set()),
+        ("", set()),
+    ],
+)
+def test_what_stands_under_a_main_guard(source, names):
+    assert pickling.names_under_main_guard(source) == names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
 
@@ -57,7 +58,15 @@ def is_complete(name: str) -> bool:
     return name in _originals
 
 
-def mirror(name: str, original: ModuleType) -> None:
-    """Let the module of this name, which is complete by now, pass everything else on to `original`."""
-    _originals[name] = original
+def original(name: str) -> Any:
+    """The standard module of this name, for the drop-in of the same name.
+
+    `from concurrent.futures import thread` asks the package, which may be the drop-in already and know the drop-in by it.
+    """
+    return importlib.import_module(name)
+
+
+def mirror(name: str, standard: ModuleType) -> None:
+    """Let the module of this name, which is complete by now, pass everything else on to `standard`."""
+    _originals[name] = standard
     sys.modules[name].__class__ = _Mirror

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import sys
 import weakref
+from contextvars import Context
+from operator import index
 
 from oneloom._pool.map import Results, run_chunk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import contextvars
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
-    from typing import Any, Never, ParamSpec, Self, TypedDict, TypeVar, Unpack
+    from typing import Any, Never, ParamSpec, Self, TypeVar
 
     from oneloom._future import Future
     from oneloom._pool.map import _Chunk
@@ -25,10 +27,9 @@ if TYPE_CHECKING:
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
 
-    class _Options(TypedDict, total=False):
-        timeout: float | None
-        retries: int
-        context: contextvars.Context | None
+_MOST_RETRIES = 2**32 - 1
+# The default of what stays as the pool has it.
+_AS_IT_IS: Any = ...
 
 
 class InitializerError(RuntimeError):
@@ -52,33 +53,54 @@ class Settings:
 
     __slots__ = ("context", "retries", "timeout")
 
-    def __init__(self, timeout: float | None = None, retries: int = 0, context: contextvars.Context | None = None) -> None:
+    def __init__(self, timeout: float | None = None, retries: int = 0, context: Context | None = None) -> None:
         try:
-            is_limit, is_count = timeout is None or timeout > 0, retries >= 0
+            is_limit = timeout is None or timeout > 0
         except TypeError:
-            raise TypeError(f"timeout and retries must be numbers, not {timeout!r} and {retries!r}") from None
+            raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}") from None
         if not is_limit:
             raise ValueError(f"timeout must be a number of seconds above zero, or None for no limit; not {timeout!r}")
-        if not is_count:
-            raise ValueError(f"retries must be 0 or more, not {retries!r}")
-        if context is not None and not callable(getattr(context, "copy", None)):
+        if context is not None and not isinstance(context, Context):
             raise TypeError(f"context must be a contextvars.Context or None, not {type(context).__name__}")
         self.timeout = timeout
-        self.retries = retries
+        self.retries = require_count("retries", retries, 0, _MOST_RETRIES)
         self.context = context
 
-    def but(self, **changes: Any) -> Settings:
-        """These settings, with changes."""
-        return Settings(**({name: getattr(self, name) for name in self.__slots__} | changes))
+    def but(self, timeout: float | None, retries: int = _AS_IT_IS, context: Context | None = _AS_IT_IS) -> Settings:
+        """These settings, but for what is given."""
+        return Settings(
+            self.timeout if timeout is _AS_IT_IS else timeout,
+            self.retries if retries is _AS_IT_IS else retries,
+            self.context if context is _AS_IT_IS else context,
+        )
 
 
-def require_count(name: str, value: int | None) -> None:
-    """TypeError or ValueError for what is neither a number of things, at least one, nor None."""
-    if value is not None:
-        if not isinstance(value, int):
-            raise TypeError(f"{name} must be an int or None, not {type(value).__name__}")
-        if value <= 0:
-            raise ValueError(f"{name} must be 1 or more, not {value}")
+def require_count(name: str, value: int, least: int = 1, most: int = sys.maxsize) -> int:
+    """A number of things as an int. TypeError or ValueError for what is none."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be {f'{least} or more' if number < least else f'at most {most}'}, not {number}")
+    return number
+
+
+def require_workers(
+    workers: int | None,
+    initializer: Callable[..., object] | None,
+    initargs: Iterable[Any],
+    max_tasks_per_worker: int | None,
+) -> None:
+    """TypeError or ValueError for what no pool can have."""
+    if workers is not None:
+        require_count("workers", workers)
+    if max_tasks_per_worker is not None:
+        require_count("max_tasks_per_worker", max_tasks_per_worker)
+    if initializer is not None and not callable(initializer):
+        raise TypeError(f"initializer must be a callable or None, not {type(initializer).__name__}")
+    if not hasattr(initargs, "__iter__"):
+        raise TypeError(f"initargs must be a tuple, not {type(initargs).__name__}")
 
 
 def processors() -> int:
@@ -156,17 +178,19 @@ class Pool(concurrent.futures.Executor):
         """End it now: cancel what has not begun and what runs, and wait for nothing. May be called by a task."""
         raise NotImplementedError
 
-    def options(self, **settings: Unpack[_Options]) -> Pool:
-        """The same pool, for tasks with settings of their own: `timeout=`, `retries=`, `context=`, as the pool has them.
+    def options(
+        self, *, timeout: float | None = _AS_IT_IS, retries: int = _AS_IT_IS, context: Context | None = _AS_IT_IS
+    ) -> Pool:
+        """The same pool, for tasks with settings of their own; what is not given stays as the pool has it.
 
-        What is not given stays as it is; `timeout=None` lifts the pool's limit. TypeError or ValueError for a setting that makes no sense.
+        `timeout=None` lifts the pool's limit. TypeError or ValueError for a setting that makes no sense.
 
         >>> import oneloom
         >>> with oneloom.ThreadPool(2) as pool:
         ...     pool.options(retries=2).submit(pow, 2, 10).result()
         1024
         """
-        return _View(self, self._settings.but(**settings))
+        return _View(self, self._settings.but(timeout, retries, context))
 
     def map(
         self,
@@ -258,8 +282,9 @@ class Pool(concurrent.futures.Executor):
         ordered: bool,
         progress: bool,
     ) -> Results[Any]:
-        require_count("chunksize", chunksize)
-        settings = self._settings if timeout is None else self._settings.but(timeout=timeout)
+        if chunksize is not None:
+            chunksize = require_count("chunksize", chunksize)
+        settings = self._settings if timeout is None else self._settings.but(timeout)
         results: Results[Any] = Results(self, settings, function, star, items, total, chunksize, ordered, progress)
         self._maps.add(results)
         return results

@@ -11,7 +11,7 @@ from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
 from oneloom import shared
 from oneloom._pool import pickling, worker
 from oneloom._process import MAIN_GUARD, SAID_WHY
-from oneloom._process_end import STARTED_BY, KnownEnd
+from oneloom._process_end import STARTED_BY, KnownEnd, start_method_left_open
 from oneloom._worker_died import WorkerDied, in_words
 
 TYPE_CHECKING = False
@@ -28,15 +28,6 @@ def default_start_method() -> str:
     return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def require_main_guard(start_method: str | None, what: str) -> None:
-    """RuntimeError where a child that imports the main module anew comes to the place that starts workers.
-
-    In such a child fork may look like the program's own choice, because multiprocessing tells it the default.
-    """
-    if start_method != "fork" and _imports_main():
-        raise RuntimeError(f"{what} can't start workers while a child imports the main module. {MAIN_GUARD}")
-
-
 def _imports_main() -> bool:
     """Whether this is a child that imports the main module."""
     return bool(getattr(process.current_process(), "_inheriting", False))
@@ -48,24 +39,29 @@ class Plan:
     def __init__(
         self,
         name: str,
-        method: str,
+        start_method: str | None,
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
         memory_limit: int | None,
     ) -> None:
         self.name = name
-        self.method = method
-        self.initializer = None if initializer is None else pickling.Function(initializer)
-        self.initargs = initargs
+        self._start_method = start_method
+        # Where it is not known yet: a child that imports the main module is told of multiprocessing's default as if that
+        # were the program's choice.
+        self._method = start_method or (None if _imports_main() else default_start_method())
+        self.initializer = None if initializer is None else pickling.Call(initializer, initargs)
         self.memory_limit = memory_limit
         self.main = None if _imports_main() else Main()
 
     def start(self, seat: bytes, family: tuple[int, int | None], number: int) -> Worker:
         """Start a worker for a seat of the pool."""
+        if self._start_method != "fork" and _imports_main():
+            raise RuntimeError(f"no workers can be started while a child imports the main module. {MAIN_GUARD}")
+        method = self._method or default_start_method()
         try:
-            return self._start(self.method, seat, family, number)
+            return self._start(method, seat, family, number)
         except RuntimeError:
-            if self.method != "fork" or not threading._SHUTTING_DOWN:  # type: ignore[attr-defined]
+            if method != "fork" or not threading._SHUTTING_DOWN:  # type: ignore[attr-defined]
                 raise
         # CPython 3.12 does not fork any more when the program has come to its end.
         return self._start("spawn", seat, family, number)
@@ -75,7 +71,8 @@ class Plan:
         try:
             if method != "fork":
                 # They last, and would pass on to others' processes what is blocked here.
-                (forkserver if method == "forkserver" else resource_tracker).ensure_running()
+                with start_method_left_open():
+                    (forkserver if method == "forkserver" else resource_tracker).ensure_running()
             # A Ctrl-C before the worker is ready for it would end it.
             before = pthread_sigmask(SIG_BLOCK, (SIGINT,))
             try:
@@ -102,9 +99,9 @@ class Worker(multiprocessing.Process):
             passport=Passport(*family),
             crash=self._crash,
             initializer=plan.initializer,
-            initargs=plan.initargs,
             memory_limit=plan.memory_limit,
             logged=_levels(),
+            start_method=multiprocessing.get_start_method(allow_none=True),
         )
 
     def _Popen(self, process_obj: Worker) -> KnownEnd:  # type: ignore[override]
@@ -159,7 +156,8 @@ class Main:
     """
 
     def __init__(self) -> None:
-        self._path = spawn.get_preparation_data("").get("init_main_from_path")
+        with start_method_left_open():
+            self._path = spawn.get_preparation_data("").get("init_main_from_path")
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return (tuple, ()) if self._path is None else (spawn._fixup_main_from_path, (self._path,))  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """How calls and results are pickled for another process, and what is told where they can't be.
 
 What goes by its name is pickled plainly, as multiprocessing does it. Functions and classes that nobody could find by name
-(lambdas, closures, what an interactive session defines) go by value, through cloudpickle, where that is installed.
+(lambdas, closures, what an interactive session defines, or the main module under `if __name__ == "__main__":`) go by
+value, through cloudpickle, where that is installed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import io
 import pickle
 import sys
 from importlib import import_module
-from linecache import getline
+from linecache import getlines
 from multiprocessing.reduction import ForkingPickler
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
@@ -49,25 +50,24 @@ def named(function: Any) -> bytes | None:
         return None
 
 
-class Function:
-    """A function that goes along with a child's start, whatever it is."""
+class Call:
+    """A call that goes along with a child's start, whatever its function is."""
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, args: tuple[Any, ...]) -> None:
         self.function = function
+        self.args = args
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if isinstance(self.function, FunctionType) and named(self.function) is None:
-            return _function, (dumps(self.function),)
-        return Function, (self.function,)
+        return _call, (dumps((self.function, self.args)),)
 
 
-def _function(pickled: bytes) -> Function:
-    return Function(pickle.loads(pickled))
+def _call(pickled: bytes) -> Call:
+    return Call(*pickle.loads(pickled))
 
 
 def dump(thing: Any, pieces: Any) -> None:
     """Pickle into `pieces`, large buffers beside the pickle."""
-    if not _must_go_by_value(thing):
+    if not _must_go_by_value():
         try:
             return Pickler(pieces).dump(thing)
         except Exception:
@@ -79,7 +79,7 @@ def dump(thing: Any, pieces: Any) -> None:
 
 def dumps(thing: Any) -> bytes:
     """The same as bytes, buffers among them."""
-    if not _must_go_by_value(thing):
+    if not _must_go_by_value():
         try:
             return bytes(ForkingPickler.dumps(thing, _PROTOCOL))
         except Exception:
@@ -128,12 +128,9 @@ def _would_need_cloudpickle(error: Exception) -> bool:
     return "local object" in words or "<lambda>" in words or "it's not found as" in words or "not the same object" in words
 
 
-def _must_go_by_value(thing: Any) -> bool:
-    """Whether a function, or a call of it, would go by a name that means something else in a worker, or nothing."""
-    function = thing[0] if type(thing) is tuple and thing else thing
-    if isinstance(function, FunctionType) and not _can_be_found(function):
-        return True
-    return _is_interactive() and _cloudpickle() is not None
+def _must_go_by_value() -> bool:
+    """Whether `__main__` has functions or classes whose names mean something else in a worker, or nothing."""
+    return (_is_interactive() or bool(_guarded())) and _cloudpickle() is not None
 
 
 def _is_interactive() -> bool:
@@ -148,16 +145,52 @@ def _can_be_found(thing: Any) -> bool:
         return True
     if _cloudpickle() is None:
         return True  # Nothing is better than its name.
-    if _is_interactive():
-        return False
-    code = getattr(thing, "__code__", None)
-    # Under `if __name__ == "__main__":` it is not there in a child that imports the module under another name.
-    return code is None or not getline(code.co_filename, code.co_firstlineno)[:1].isspace()
+    return not _is_interactive() and thing.__qualname__.partition(".")[0] not in _guarded()
 
 
-# Filled when first asked for: cloudpickle, and the pickler made of it.
+def _guarded() -> frozenset[str]:
+    """The functions and classes of `__main__` that a child which imports it anew, by another name, does not have."""
+    main = sys.modules.get("__main__")
+    if getattr(main, "__name__", None) != "__main__":
+        return frozenset()  # This is such a child.
+    path = getattr(main, "__file__", None) or ""
+    if path not in _names:
+        _names[path] = names_under_main_guard("".join(getlines(path)))
+    return _names[path]
+
+
+def names_under_main_guard(source: str) -> frozenset[str]:
+    """The functions and classes that a module defines under `if __name__ == "__main__":`."""
+    if "__main__" not in source:
+        return frozenset()
+    import ast  # It takes longer than the rest of this module.
+
+    try:
+        module = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return frozenset()
+    names = set()
+    ahead: list[ast.AST] = []
+    for statement in module.body:
+        if isinstance(statement, ast.If) and _is_guard(ast.unparse(statement.test)):
+            ahead += statement.body
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif not isinstance(node, ast.expr):
+            ahead += ast.iter_child_nodes(node)
+    return frozenset(names)
+
+
+def _is_guard(condition: str) -> bool:
+    return "__name__" in condition and "'__main__'" in condition
+
+
+# Filled when first asked for: cloudpickle; the pickler made of it; by the main module's file, what is under its guard.
 _found: list[Any] = []
 _made: list[Any] = []
+_names: dict[str, frozenset[str]] = {}
 
 
 def _by_value() -> Any:
@@ -170,24 +203,35 @@ def _make_by_value(cloudpickle: Any) -> Any:
     class _ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
         dispatch_table: Any
 
-        def __init__(self, file: Any, buffers: Any) -> None:
+        def __init__(self, file: Any, buffers: Any, whole: bool = False) -> None:
             super().__init__(file, _PROTOCOL, buffers)
+            self._whole = whole
             reducers = {memoryview: reduce_view, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]
             self.dispatch_table = self.dispatch_table.new_child(reducers)
 
         def reducer_override(self, thing: Any) -> Any:
-            if isinstance(thing, (FunctionType, type)) and thing.__module__ in _MAIN and _is_found(thing):
-                return NotImplemented  # By its name, as multiprocessing does it.
+            if isinstance(thing, (FunctionType, type)) and thing.__module__ in _MAIN and _of_main(thing.__qualname__) is thing:
+                if _can_be_found(thing):
+                    return NotImplemented  # By its name, as multiprocessing does it.
+                if isinstance(thing, type) and not self._whole and not _is_interactive():
+                    _ByValuePickler(file := io.BytesIO(), None, whole=True).dump(thing)
+                    return _guarded_class, (thing.__qualname__, file.getvalue())
             return super().reducer_override(thing)
 
     return _ByValuePickler
 
 
-def _is_found(thing: Any) -> bool:
-    found: Any = sys.modules.get(thing.__module__)
-    for name in thing.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is thing and _can_be_found(thing)
+def _of_main(name: str) -> Any:
+    """What the main module has by this name."""
+    found: Any = sys.modules.get("__main__")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _guarded_class(name: str, pickled: bytes) -> Any:
+    """The class itself in the process that has it, and in one that was forked; elsewhere one that is made of its pickle."""
+    return _of_main(name) if name.partition(".")[0] in _guarded() else pickle.loads(pickled)
 
 
 def _cloudpickle() -> Any:

@@ -9,8 +9,8 @@ import threading
 from multiprocessing import process, util
 
 from oneloom import _native_pool
-from oneloom._pool.base import Pool, Settings, processors, require_count
-from oneloom._pool.launch import Plan, Worker, default_start_method, require_main_guard
+from oneloom._pool.base import Pool, Settings, processors, require_count, require_workers
+from oneloom._pool.launch import Plan, Worker
 from oneloom._pool.map import run_chunk
 from oneloom._pool.worker import handle_record
 from oneloom._process_end import STARTED_BY
@@ -67,16 +67,12 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
         Pool.__init__(self, settings)
         if start_method is not None and start_method not in STARTED_BY:
             raise ValueError(f"start_method is 'fork', 'spawn' or 'forkserver', not {start_method!r}")
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
-        require_count("workers", workers)
-        require_count("max_tasks_per_worker", max_tasks_per_worker)
-        require_count("memory_limit", memory_limit)
-        self.workers = processors() if workers is None else workers
+        require_workers(workers, initializer, initargs, max_tasks_per_worker)
+        if memory_limit is not None:
+            require_count("memory_limit", memory_limit)
+        self.workers = processors() if workers is None else int(workers)
         self.name = f"ProcessPool-{next(_numbers)}" if name is None else name
-        method = start_method or default_start_method()
-        require_main_guard(start_method, f"the pool {self.name!r}")
-        plan = Plan(self.name, method, initializer, tuple(initargs), memory_limit)
+        plan = Plan(self.name, start_method, initializer, tuple(initargs), memory_limit)
         keeper = self._begin(self.workers, max_tasks_per_worker, timeout, retries)
         self._is_shut_down = False
         self._life = _Life(keeper, plan, self._family())
@@ -91,7 +87,7 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
 
     def _shutdown(self, wait: bool, cancel_futures: bool) -> None:
         self._is_shut_down = True
-        self._shut_down(cancel_futures)
+        self._shut_down(bool(cancel_futures))
         if wait:
             self._wait_over(None)
             self._life.join()

@@ -12,19 +12,17 @@ import weakref
 
 from oneloom import _native_pool
 from oneloom._native import Lock
-from oneloom._pool.base import Pool, Settings, processors, require_count
+from oneloom._pool.base import Pool, Settings, processors, require_workers
 from oneloom._thread import Thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable
-    from typing import Any, ParamSpec, TypeVar
+    from typing import Any
 
     from oneloom._future import Future
-
-    _P = ParamSpec("_P")
-    _T = TypeVar("_T")
+    from oneloom._pool.base import _P, _T
 
 _numbers = itertools.count(1)
 _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
@@ -91,12 +89,9 @@ class ThreadPool(_native_pool.ThreadPool, Pool):
         context: contextvars.Context | None = None,
     ) -> None:
         Pool.__init__(self, Settings(timeout, retries, context))
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be callable")
-        require_count("workers", workers)
-        require_count("max_tasks_per_worker", max_tasks_per_worker)
+        require_workers(workers, initializer, initargs, max_tasks_per_worker)
         self.name = f"ThreadPool-{next(_numbers)}" if name is None else name
-        self.workers = min(32, processors() + 4) if workers is None else workers
+        self.workers = min(32, processors() + 4) if workers is None else int(workers)
         self._team = _Team(self.name)
         self._open(
             self.workers, self._team.hire, initializer, tuple(initargs), max_tasks_per_worker, timeout, retries, context
@@ -111,7 +106,7 @@ class ThreadPool(_native_pool.ThreadPool, Pool):
         return self._submit_with(settings.timeout, settings.retries, settings.context, function, args, kwargs or None)
 
     def _shutdown(self, wait: bool, cancel_futures: bool) -> None:
-        self._close(cancel_futures)
+        self._close(bool(cancel_futures))
         # A worker may have had another started meanwhile.
         while wait and (threads := self._team.others()):
             for thread in threads:

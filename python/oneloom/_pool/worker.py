@@ -9,6 +9,7 @@ import sys
 import threading
 from functools import partial
 from importlib.util import find_spec
+from multiprocessing import set_start_method
 from multiprocessing.process import BaseProcess
 
 from oneloom import _native_pool, _remote
@@ -50,10 +51,10 @@ class Orders:
 
     seat: bytes
     crash: Crash
-    initializer: pickling.Function | None
-    initargs: tuple[Any, ...]
+    initializer: pickling.Call | None
     memory_limit: int | None
     logged: dict[str, int] | None
+    start_method: str | None
 
 
 class InChild(BaseProcess):
@@ -73,6 +74,8 @@ def work(orders: Orders) -> None:
     """Do a pool's tasks until it ends."""
     # By fork it is a copy of the thread that started it.
     threading.current_thread().name = "MainThread"
+    # The program's choice, if it has made one: until now it is what multiprocessing does by default.
+    set_start_method(orders.start_method, force=True)
     signal.signal(signal.SIGINT, _leave_to_owner)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     worker = _native_pool.PoolWorker(orders.seat)
@@ -84,7 +87,7 @@ def work(orders: Orders) -> None:
         if orders.memory_limit is not None:
             _limit_memory(orders.memory_limit)
         if orders.initializer is not None:
-            orders.initializer.function(*orders.initargs)
+            orders.initializer.function(*orders.initializer.args)
     except BaseException as error:
         worker.refuse(pickle.dumps(_remote.failed_with(error, "the initializer", pickling.dumps)))
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import pickle
 import sys
@@ -10,6 +9,7 @@ import traceback
 from multiprocessing import process
 from multiprocessing.reduction import ForkingPickler
 
+from oneloom._compat.mirror import original
 from oneloom._native_pool import PoolWorker
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VALUE, ERROR = b"\0", b"\1"
 
-_original: Any = importlib.import_module("concurrent.futures.process")
+_original = original("concurrent.futures.process")
 
 
 def work(

@@ -8,7 +8,6 @@ started runs on the standard library's own algorithm.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import pickle
 import threading
@@ -21,6 +20,7 @@ from traceback import format_exception
 
 from oneloom import shared
 from oneloom._compat.mirror import mirror as _mirror
+from oneloom._compat.mirror import original
 from oneloom._future import Future
 from oneloom._native_pool import PoolSeat, ProcessPool
 from oneloom._pool.launch import Main, Passport
@@ -31,15 +31,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures.process import ProcessPoolExecutor as _StandardExecutor
-    from typing import Any, ParamSpec, TypeVar
+    from typing import Any
 
     from oneloom._native_pool import PoolKeeper
+    from oneloom._pool.base import _P, _T
 
-    _P = ParamSpec("_P")
-    _T = TypeVar("_T")
-
-# Not by `from`: its parent may be the drop-in already, which knows by that name this very module.
-_original: Any = importlib.import_module("concurrent.futures.process")
+_original = original("concurrent.futures.process")
 if not TYPE_CHECKING:
     _StandardExecutor = _original.ProcessPoolExecutor
 
@@ -333,7 +330,7 @@ class ProcessPoolExecutor(_StandardExecutor):
             life, engine = self._life, self._engine
         if life is not None and engine is not None:
             if not cancel_futures or life.is_busy():
-                engine._shut_down(cancel_futures)
+                engine._shut_down(bool(cancel_futures))
             elif wait:
                 life.cancel_when_busy()
             else:

@@ -10,12 +10,12 @@ there alone.
 
 from __future__ import annotations
 
-import importlib
 import os
 import weakref
 from concurrent.futures.thread import BrokenThreadPool
 
 from oneloom._compat.mirror import mirror as _mirror
+from oneloom._compat.mirror import original
 from oneloom._future import Future
 from oneloom._native import Lock
 from oneloom._native_pool import ThreadPool
@@ -25,15 +25,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures.thread import ThreadPoolExecutor as _StandardExecutor
-    from typing import Any, ParamSpec, TypeVar
+    from typing import Any
 
     from oneloom._native_pool import ThreadWorker
+    from oneloom._pool.base import _P, _T
 
-    _P = ParamSpec("_P")
-    _T = TypeVar("_T")
-
-# Not by `from`: its parent may be the drop-in already, which knows by that name this very module.
-_original: Any = importlib.import_module("concurrent.futures.thread")
+_original = original("concurrent.futures.thread")
 if not TYPE_CHECKING:
     _StandardExecutor = _original.ThreadPoolExecutor
 
@@ -199,7 +196,7 @@ class ThreadPoolExecutor(_StandardExecutor):
         if pool is None:
             super().shutdown(wait=False, cancel_futures=cancel_futures)
         else:
-            pool._close(cancel_futures)
+            pool._close(bool(cancel_futures))
         while wait:
             for thread in list(self._threads):
                 thread.join()
