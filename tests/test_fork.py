@@ -55,12 +55,19 @@ def indent(text, depth=1):
 def program_over(method):
     help = method.help if method.orphan_help is None else method.orphan_help
     if method.is_async:
-        # An await is never certain to last for ever, so an orphan's may go on until somebody ends it.
+        # An await is never certain to last for ever, so an orphan's may go on until somebody ends it: here, whoever hears
+        # that it is suspected to.
         call = f"""
 async def waiting():
 {indent(method.call_with())}
 async def waiting_in_child():
-    async with asyncio.timeout(2.5): await waiting()
+    async with asyncio.timeout(20) as limit:
+        show, loop = warnings.showwarning, asyncio.get_running_loop()
+        def show_and_end(*warning, **more):
+            show(*warning, **more)
+            loop.call_soon_threadsafe(limit.reschedule, 0)
+        warnings.showwarning = show_and_end
+        await waiting()
 def wait(): asyncio.run(waiting() if os.getpid() == parent or not {method.may_answer} else waiting_in_child())
 """
     else:
