@@ -1,8 +1,9 @@
-"""One loom for threads and coroutines: locks, queues and threads that all of a process's worlds share.
+"""One loom for threads, coroutines and processes: locks, queues, futures and pools that all of them share.
 
 Every class here serves threads and the coroutines of any number of asyncio loops at once: `with` and `async with`,
-`get` and `get_async`, `for` and `async for` work on the same object. A deadlock that is certain raises
-`DeadlockError`, which names who holds what and who waits where, instead of hanging.
+`get` and `get_async`, `for` and `async for` work on the same object. `oneloom.shared` has the same locks and queues for
+several processes; `ThreadPool` and `ProcessPool` run tasks. A deadlock that is certain raises `DeadlockError`, which names
+who holds what and who waits where, instead of hanging.
 
 >>> import oneloom
 >>> jobs = oneloom.Queue(10)

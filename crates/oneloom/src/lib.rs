@@ -1,6 +1,6 @@
-//! One set of locks and queues for everything that runs in a process: threads and async tasks use the *same object*.
-//! And when threads deadlock, one of them is told so, with names, instead of all of them hanging. What [`shared`] holds
-//! serves several processes at once.
+//! One set of locks, queues and pools for all that runs at once: threads and async tasks use the *same object*, and
+//! processes those of [`shared`]. When threads deadlock, one of them is told so, with names, instead of all of them hanging;
+//! and in a [`pool`] of processes a crash costs one task.
 //!
 //! ```
 //! use oneloom::Queue;
