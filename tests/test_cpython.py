@@ -1,4 +1,4 @@
-"""CPython's own tests of `threading`, `queue`, asyncio's locks and queues, and `concurrent.futures`, run on oneloom.
+"""CPython's own tests of `threading`, `queue`, asyncio's locks and queues, `multiprocessing`'s, and `concurrent.futures`, run on oneloom.
 
 They are run as they are installed. Each part runs in a process of its own, by `cpython/worker.py`. Whatever does not pass is listed below with its reason; an
 entry that has nothing to say any more fails. `_thread`, which oneloom does not stand in for, is not a part.
@@ -15,7 +15,7 @@ import pytest
 from conftest import child_environment, finish, program, totals
 
 WORKER = Path(__file__).parent / "cpython" / "worker.py"
-PARTS = ["threading", "locks", "queue", "asyncio.locks", "asyncio.queues"]
+PARTS = ["threading", "locks", "queue", "asyncio.locks", "asyncio.queues", "multiprocessing"]
 # These sleep more than they work, and so run at the same time.
 FUTURES = ["futures", "futures.fork", "futures.forkserver", "futures.spawn"]
 # The Makefile of these releases does not install test_concurrent_futures.

@@ -1,6 +1,6 @@
 """The drop-in for `multiprocessing`: its names and signatures, what is oneloom's there, and what a killed process leaves.
 
-That its locks behave as the standard library's is shown by CPython's own tests (test_cpython.py).
+That its locks and queues behave as the standard library's is shown by CPython's own tests (test_cpython.py).
 """
 
 import importlib
@@ -12,6 +12,7 @@ import pickle
 import signal
 import threading
 import time
+from queue import Full
 
 import pytest
 
@@ -20,11 +21,15 @@ import oneloom.shared
 from conftest import run_program, start_thread, wait_until
 from oneloom import multiprocessing
 from oneloom.concurrent.futures import ProcessPoolExecutor
-from oneloom.multiprocessing import synchronize
+from oneloom.multiprocessing import queues, synchronize
 
 METHODS = ["fork", "spawn", "forkserver"]
 PATIENCE = 30
-LOCKS = "Lock RLock Semaphore BoundedSemaphore Condition Event Barrier".split()
+OURS = {
+    "synchronize": "Lock RLock Semaphore BoundedSemaphore Condition Event Barrier".split(),
+    "queues": ["Queue", "JoinableQueue"],
+    "context": "BaseContext ForkContext SpawnContext ForkServerContext DefaultContext".split(),
+}
 # What a context makes, with arguments that will do.
 MAKERS = {
     "Lock": (), "RLock": (), "Semaphore": (2,), "BoundedSemaphore": (2,), "Condition": (), "Event": (), "Barrier": (2,),
@@ -33,7 +38,7 @@ MAKERS = {
 # What depends on a context; everything else is the very same.
 OF_A_CONTEXT = {*MAKERS, "Manager", "Pool", "get_context"} - {"Pipe"}
 SUBMODULES = (
-    "connection dummy dummy.connection forkserver heap managers pool process queues reduction resource_sharer resource_tracker "
+    "connection dummy dummy.connection forkserver heap managers pool process reduction resource_sharer resource_tracker "
     "shared_memory sharedctypes spawn util"
 ).split()
 
@@ -54,13 +59,13 @@ def parameters(function):
     return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
 
 
-@pytest.mark.parametrize("name", ["context", "synchronize"])
+@pytest.mark.parametrize("name", OURS)
 def test_modules_of_our_own_have_every_name_and_signature(name):
     ours, theirs = (importlib.import_module(f"{package}.{name}") for package in ("oneloom.multiprocessing", "multiprocessing"))
     assert ours.__doc__ and set(ours.__all__) == set(theirs.__all__)
     for public, kind in vars(theirs).items():
         assert hasattr(ours, public)
-        if public not in LOCKS and not public.endswith("Context"):
+        if public not in OURS[name]:
             assert public.startswith("_") or getattr(ours, public) is kind
             continue
         assert issubclass(getattr(ours, public), kind) and getattr(ours, public).__doc__
@@ -138,8 +143,9 @@ def tell(answer, lock):
 def test_children_and_theirs_use_what_they_are_given(method):
     context = multiprocessing.get_context(method)
     made = {name: getattr(context, name)(*arguments) for name, arguments in MAKERS.items() if name != "Pipe"}
-    for name in LOCKS:
-        assert type(made[name]) is getattr(synchronize, name)
+    for module in (synchronize, queues):
+        for name in OURS[module.__name__.rpartition(".")[2]]:
+            assert type(made[name]) is getattr(module, name)
     receiver, mailbox = context.Pipe(duplex=False)
     child = context.Process(target=use, args=(method, made, mailbox), daemon=False)
     with made["Condition"]:
@@ -188,12 +194,39 @@ def test_a_queue_goes_on_whose_receiver_is_killed_while_it_waits():
     queue = context.Queue()
     child = context.Process(target=queue.get)
     child.start()
+    wait_until(lambda: queue._shared.statistics().waiting_getters == 1)
+    child.kill()
+    child.join()
+    queue.put("after")
+    assert queue.get(timeout=PATIENCE) == "after"
+
+
+def test_a_simple_queue_goes_on_whose_receiver_is_killed_while_it_waits():
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=queue.get)
+    child.start()
     wait_until(lambda: "held by process" in repr(queue._rlock))
     child.kill()
     child.join()
     queue.put("after")
     with pytest.warns(oneloom.shared.OwnerDiedWarning):
-        assert queue.get(timeout=PATIENCE) == "after"
+        assert queue.get() == "after"
+
+
+def put_and_be_killed(queue):
+    queue.put("before")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_put_is_there_though_its_sender_was_killed_at_once(method):
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=put_and_be_killed, args=(queue,))
+    child.start()
+    assert queue.get(timeout=PATIENCE) == "before"
+    child.join()
 
 
 def enter(semaphore, mailbox):
@@ -242,7 +275,7 @@ def test_notifying_goes_on_when_one_who_waits_is_killed():
     wait_until(notified)
 
 
-@pytest.mark.parametrize("name", [*LOCKS, "Queue", "JoinableQueue", "SimpleQueue"])
+@pytest.mark.parametrize("name", [*OURS["synchronize"], *OURS["queues"], "SimpleQueue"])
 def test_they_are_pickled_only_for_a_process_that_is_being_started(name):
     made = getattr(multiprocessing, name)(*MAKERS[name])
     with pytest.raises(RuntimeError, match="objects should only be shared between processes through inheritance"):
@@ -289,6 +322,41 @@ def test_timeouts_are_the_standard_ones():
         started = time.monotonic()
         assert taken.acquire(timeout=0.05) is False
         assert time.monotonic() - started >= 0.04
+
+
+def test_an_item_that_cannot_be_pickled_is_dropped_and_told_of(capfd):
+    queue = multiprocessing.Queue(1)
+    queue.put(threading.Lock())
+    assert queue.empty() and "cannot pickle '_thread.lock' object" in capfd.readouterr().err
+    queue.put(multiprocessing.Lock())
+    assert queue.empty() and "through inheritance" in capfd.readouterr().err
+    queue.put(bytearray(b"any"))
+    with pytest.raises(Full):
+        queue.put("too many", timeout=0.01)
+    queue.get().append(1)
+
+
+def test_a_queue_that_is_closed_is_refused_here_and_goes_on_elsewhere():
+    context = multiprocessing.get_context("fork")
+    queue, answer = context.JoinableQueue(), context.SimpleQueue()
+    child = context.Process(target=lambda: (answer.get(), queue.put("later")))
+    child.start()
+    other = context.Process(target=lambda: (answer.put(None), answer.put(queue.get())))
+    other.start()
+    with pytest.raises(AssertionError, match="not closed"):
+        queue.join_thread()
+    queue.close()
+    queue.join_thread()
+    for call in (queue.put, queue.get):
+        with pytest.raises(ValueError, match="is closed"):
+            call(1)
+    child.join()
+    assert answer.get() == "later"
+    other.join()
+    queue.task_done()
+    with pytest.raises(ValueError, match="too many times"):
+        queue.task_done()
+    queue.join()
 
 
 def test_a_condition_takes_each_kind_of_lock():

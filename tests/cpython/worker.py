@@ -94,12 +94,26 @@ def futures_part(start_method):
     return {name: case for name, case in found.items() if getattr(case, "ctx", None) == start_method}
 
 
+def multiprocessing_part():
+    """The cases about what is oneloom's in the drop-in, which `python -m oneloom` does not put in place, in forked processes."""
+    tests = module("_test_multiprocessing")
+    tests.multiprocessing = importlib.import_module("oneloom.multiprocessing")
+    kinds = "Lock RLock Semaphore BoundedSemaphore Condition Event Barrier Queue JoinableQueue".split()
+    ours = {kind: staticmethod(getattr(tests.multiprocessing, kind)) for kind in kinds}
+    found = {}
+    for name in ("Lock", "Semaphore", "Condition", "Event", "Barrier", "Queue"):
+        case = type(name, (getattr(tests, f"_Test{name}"), tests.ProcessesMixin), {})
+        found[f"{name}Test"] = derived(case, f"{name}Test", **ours)
+    return found
+
+
 PARTS = {
     "threading": threading_part,
     "locks": locks_part,
     "queue": queue_part,
     "asyncio.locks": lambda: asyncio_part("test_locks"),
     "asyncio.queues": lambda: asyncio_part("test_queues"),
+    "multiprocessing": multiprocessing_part,
     "futures": lambda: futures_part(None),
     **{f"futures.{method}": partial(futures_part, method) for method in ("fork", "forkserver", "spawn")},
 }

@@ -1,7 +1,7 @@
-"""Drop-in for `multiprocessing`: its locks, semaphores, events, conditions and barriers are oneloom's.
+"""Drop-in for `multiprocessing`: its locks, semaphores, events, conditions, barriers and queues are oneloom's.
 
-A process that is killed takes none of them with it: see `synchronize`. Everything else is the standard library's, for now:
-`Process`, the start methods, connections, managers, and also `Pool`, `Value`, `Array` and the queues, which use those locks.
+A process that is killed takes none of them with it: see `synchronize` and `queues`. Processes, the start methods, connections
+and managers are the standard library's; for now `SimpleQueue`, `Pool`, `Value` and `Array` are as well, and use those locks.
 
 >>> from oneloom import multiprocessing
 >>> def deposit(lock, account):
@@ -20,13 +20,39 @@ A process that is killed takes none of them with it: see `synchronize`. Everythi
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing as _original
-from multiprocessing import *
+from multiprocessing import (
+    AuthenticationError,
+    BufferTooShort,
+    Pipe,
+    Process,
+    ProcessError,
+    RawArray,
+    RawValue,
+    TimeoutError,
+    active_children,
+    allow_connection_pickling,
+    cpu_count,
+    current_process,
+    freeze_support,
+    get_all_start_methods,
+    get_logger,
+    get_start_method,
+    log_to_stderr,
+    parent_process,
+    reducer,
+    set_executable,
+    set_forkserver_preload,
+    set_start_method,
+)
 
 from oneloom._compat.mirror import mirror as _mirror
 from oneloom.multiprocessing import context
 
 TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = [
     "Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort", "Condition", "Event",
@@ -44,17 +70,23 @@ Barrier = _context.Barrier
 BoundedSemaphore = _context.BoundedSemaphore
 Condition = _context.Condition
 Event = _context.Event
+JoinableQueue = _context.JoinableQueue
 Lock = _context.Lock
 Manager = _context.Manager
 Pool = _context.Pool
+Queue = _context.Queue
 RLock = _context.RLock
 Semaphore = _context.Semaphore
+SimpleQueue = _context.SimpleQueue
 Value = _context.Value
 get_context = _context.get_context
 
-if not TYPE_CHECKING:  # To type checkers these are classes.
-    JoinableQueue = _context.JoinableQueue
-    Queue = _context.Queue
-    SimpleQueue = _context.SimpleQueue
+
+def __getattr__(name: str) -> ModuleType:
+    # Otherwise it would be the namesake's, once somebody has imported that.
+    if name not in ("queues", "synchronize"):
+        raise AttributeError(name)
+    return importlib.import_module(f"{__name__}.{name}")
+
 
 _mirror(__name__, _original)

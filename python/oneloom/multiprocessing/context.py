@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from oneloom.multiprocessing import synchronize
+    from oneloom.multiprocessing import queues, synchronize
 
 __all__: tuple[str, ...] = ()
 
@@ -71,6 +71,18 @@ class BaseContext(_original.BaseContext):
         from oneloom.multiprocessing.synchronize import Barrier
 
         return Barrier(parties, action, timeout, ctx=self.get_context())
+
+    def Queue(self, maxsize: int = 0) -> queues.Queue[Any]:
+        """A queue for processes, of at most `maxsize` items."""
+        from oneloom.multiprocessing.queues import Queue
+
+        return Queue(maxsize, ctx=self.get_context())
+
+    def JoinableQueue(self, maxsize: int = 0) -> queues.JoinableQueue[Any]:
+        """A queue for processes that can be waited for until all is done."""
+        from oneloom.multiprocessing.queues import JoinableQueue
+
+        return JoinableQueue(maxsize, ctx=self.get_context())
 
 
 class ForkContext(BaseContext, _original.ForkContext):
