@@ -3,6 +3,7 @@
 That its locks and queues behave as the standard library's is shown by CPython's own tests (test_cpython.py).
 """
 
+import concurrent.futures
 import importlib
 import inspect
 import multiprocessing as standard
@@ -20,7 +21,7 @@ import oneloom.multiprocessing
 import oneloom.shared
 from conftest import run_program, start_thread, wait_until
 from oneloom import multiprocessing
-from oneloom.concurrent.futures import ProcessPoolExecutor
+from oneloom.concurrent import futures
 from oneloom.multiprocessing import queues, synchronize
 
 METHODS = ["fork", "spawn", "forkserver"]
@@ -352,7 +353,12 @@ def test_a_queue_that_is_closed_is_refused_here_and_goes_on_elsewhere():
             call(1)
     child.join()
     assert answer.get() == "later"
+    child = context.Process(target=lambda: answer.put((queue.put("of a fork"), queue.get())))
+    child.start()
+    assert answer.get() == (None, "of a fork")
+    child.join()
     other.join()
+    queue.task_done()
     queue.task_done()
     with pytest.raises(ValueError, match="too many times"):
         queue.task_done()
@@ -368,11 +374,12 @@ def test_a_condition_takes_each_kind_of_lock():
             condition.notify()
 
 
+@pytest.mark.parametrize("executors", [futures, concurrent.futures], ids=["ours", "standard"])
 @pytest.mark.parametrize("method", METHODS)
-def test_an_executor_takes_our_contexts(method):
+def test_an_executor_takes_our_contexts(method, executors):
     context = multiprocessing.get_context(method)
     lock = context.Lock()
-    with ProcessPoolExecutor(1, context, initializer=keep, initargs=(lock,)) as executor:
+    with executors.ProcessPoolExecutor(1, context, initializer=keep, initargs=(lock,)) as executor:
         with lock:
             assert executor.submit(try_kept).result(PATIENCE) is False
         assert executor.submit(try_kept).result(PATIENCE) is True

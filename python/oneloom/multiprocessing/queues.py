@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import multiprocessing.queues as _original
 from multiprocessing.queues import SimpleQueue
+from multiprocessing.util import register_after_fork
 from queue import Full
 
 from oneloom import shared
@@ -30,7 +31,7 @@ __all__ = ["Queue", "SimpleQueue", "JoinableQueue"]
 class Queue(_OnShared, _original.Queue, Generic["_T"]):  # type: ignore[type-arg]
     """A queue for processes, of at most `maxsize` items (0 or less: any number)."""
 
-    # In this process.
+    # By this process.
     _closed = False
     _was_used = False
 
@@ -80,8 +81,9 @@ class Queue(_OnShared, _original.Queue, Generic["_T"]):  # type: ignore[type-arg
         return is_full
 
     def close(self) -> None:
-        """Say that this process puts and gets no more."""
+        """Say that this process puts and gets no more. Its forks may."""
         self._closed = True
+        register_after_fork(self, _open_again)
 
     def join_thread(self) -> None:
         """Return at once: what was put is there. AssertionError unless the queue is closed here."""
@@ -105,6 +107,10 @@ class JoinableQueue(Queue["_T"], _original.JoinableQueue):  # type: ignore[type-
     def join(self) -> None:
         """Wait until all items are done."""
         self._shared.join()
+
+
+def _open_again(queue: Queue[Any]) -> None:
+    queue._closed = queue._was_used = False
 
 
 def _limit(block: bool, timeout: float | None) -> float | None:

@@ -75,7 +75,8 @@ class Lock(_Acquired, _original.Lock):
 
     # What the shared lock's own `with` took, nobody else might release.
     def __enter__(self) -> bool:
-        return self.acquire()
+        entered: bool = self._shared.acquire()
+        return entered
 
     def __exit__(self, *exception: Any) -> None:
         self.release()
