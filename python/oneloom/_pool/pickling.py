@@ -92,7 +92,7 @@ def dumps(thing: Any) -> bytes:
 
 def unpicklable(thing: Any, name: str, what: str, error: Exception) -> pickle.PicklingError:
     """The error for what can't be pickled: `what` it is, called `name`, with the part to blame."""
-    part = _blame(*thing) if name == "call" else _remote.blame(thing, name, dumps)
+    part = _blame(thing, name)
     reason = f"{what} can't be pickled: {part}: {str(error) or type(error).__name__}"
     cure = ""
     if _would_need_cloudpickle(error):
@@ -102,20 +102,19 @@ def unpicklable(thing: Any, name: str, what: str, error: Exception) -> pickle.Pi
     return told
 
 
-def _blame(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> str:
-    """The part of a call that is to blame, by the name that its caller has for it."""
-    from oneloom._pool.map import run_chunk
-
-    if function is run_chunk:
-        parts = {"function": args[0], "items": args[2]}
-    else:
-        parts = {"function": function, "args": args, "kwargs": kwargs}
-    for name, part in parts.items():
+def _blame(thing: Any, name: str) -> str:
+    """The part to blame; of a call, or of several in a chunk, by the name that their caller has for it."""
+    parts = {name: thing}
+    if name == "call":
+        parts = dict(zip(("function", "args", "kwargs"), thing))
+    elif name == "chunk":
+        parts = dict(zip(("function", "star", "items"), thing[1]))
+    for known_as, part in parts.items():
         try:
             dumps(part)
         except Exception:
-            return _remote.blame(part, name, dumps)
-    return _remote.blame((function, args, kwargs), "call", dumps)
+            return _remote.blame(part, known_as, dumps)
+    return _remote.blame(thing, name, dumps)
 
 
 def or_by_value(cure: str) -> str:

@@ -95,8 +95,9 @@ impl ProcessPool {
             Ok(packet) => packet,
             Err(failure) if failure.is_instance_of::<PyException>(python) => {
                 let all = (function, positional, named).into_pyobject(python)?;
+                let called = if told_as.is_some() { "chunk" } else { "call" };
                 let failure =
-                    unpicklable(&all.into_any(), "call", &format!("a call of {}", told.name), &failure);
+                    unpicklable(&all.into_any(), called, &format!("a call of {}", told.name), &failure);
                 promise.finish_attached(python, Outcome::Error(failure.into_value(python).into_any()))?;
                 return Ok(future);
             }
