@@ -69,6 +69,9 @@ const FALSE_STARTS: u32 = 3;
 /// After how long a worker's queue is emptied behind a task that takes longer than those before.
 const STUCK: u64 = 2_000_000;
 
+/// So many cancelled tasks, and as many as wait, may stand among these: taking each out at once would go through all.
+const MOST_CANCELLED: usize = 1024;
+
 /// No time limit is shorter: it counts from when a task is given to a worker, which has to wake up for it.
 const SHORTEST_LIMIT: u64 = 5_000_000;
 
@@ -194,7 +197,7 @@ impl<T: Content> Dispatch<T> {
 
     /// A worker takes tasks from now on.
     pub fn ready(&mut self, number: u32, pid: u32) {
-        if let Some(worker) = self.worker(number).filter(|worker| worker.phase == Phase::Starting) {
+        if let Some(worker) = self.starting(number) {
             worker.phase = Phase::Ready;
             worker.pid = pid;
             self.false_starts = 0;
@@ -203,7 +206,7 @@ impl<T: Content> Dispatch<T> {
 
     /// A worker says that nobody could run this pool's tasks.
     pub fn refuse(&mut self, number: u32, why: Refusal) {
-        if let Some(worker) = self.worker(number) {
+        if let Some(worker) = self.starting(number) {
             worker.phase = Phase::Leaving;
             self.refused.get_or_insert(why);
         }
@@ -268,6 +271,9 @@ impl<T: Content> Dispatch<T> {
                 format!("process {} {}{text}", worker.pid, exit.status),
                 Some(worker.pid),
             );
+        } else {
+            // It had begun: those that failed to before it was gone say nothing of who takes its place.
+            self.false_starts = 0;
         }
         for id in worker.assigned {
             self.fail(id, Failure::Died { pid: worker.pid, exit: exit.clone() });
@@ -300,6 +306,9 @@ impl<T: Content> Dispatch<T> {
             Some(Place::Pending) => {
                 self.waiting -= 1;
                 self.finish(id, Failure::Cancelled);
+                if self.pending.len() > 2 * self.waiting + MOST_CANCELLED {
+                    self.pending.retain(|id| self.tasks.get(*id).is_some());
+                }
                 Cancelled::Yes
             }
             Some(Place::At(number)) if self.runs(number, id) => Cancelled::Runs(number),
@@ -521,5 +530,10 @@ impl<T: Content> Dispatch<T> {
 
     fn worker(&mut self, number: u32) -> Option<&mut Worker> {
         self.workers.iter_mut().find(|worker| worker.number == number)
+    }
+
+    /// A worker that has not said yet whether it takes tasks.
+    fn starting(&mut self, number: u32) -> Option<&mut Worker> {
+        self.worker(number).filter(|worker| worker.phase == Phase::Starting)
     }
 }

@@ -309,6 +309,36 @@ fn as_long_as_a_worker_lives_tasks_wait_for_it() {
 }
 
 #[test]
+fn false_starts_are_forgotten_when_a_worker_ends_that_had_begun() {
+    let mut machine = Machine::new(2, None);
+    submit(&mut machine, PLAIN, 0);
+    machine.ready(1, 10);
+    machine.advance(0);
+    submit(&mut machine, PLAIN, 0);
+    for worker in 2..5 {
+        machine.not_launched(worker, "no".into());
+        machine.advance(0);
+    }
+    actions(&mut machine);
+    machine.died(1, exit(3));
+    machine.advance(0);
+    assert_eq!(actions(&mut machine), ["1 ends: Died", "launch 5"], "the other task has a chance yet");
+}
+
+#[test]
+fn cancelled_tasks_do_not_heap_up_behind_a_long_one() {
+    let mut machine = ready(1);
+    submit(&mut machine, PLAIN, 0);
+    let kept = submit(&mut machine, PLAIN, 0).0;
+    for _ in 0..100_000 {
+        let (id, _) = submit(&mut machine, PLAIN, 0);
+        assert_eq!(machine.cancel(id), Cancelled::Yes);
+        actions(&mut machine);
+    }
+    assert!(machine.pending.len() < 2000 && machine.pending.contains(&kept), "{}", machine.pending.len());
+}
+
+#[test]
 fn what_one_worker_refuses_is_refused_by_all() {
     let mut machine = Machine::new(2, None);
     submit(&mut machine, PLAIN, 0);
