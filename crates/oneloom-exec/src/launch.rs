@@ -14,12 +14,12 @@ pub trait Launcher: Send + Sync {
     /// How that process has ended, which it has: reaps it where it is this process's own. On a thread of the pool's own.
     fn ended(&self, worker: u32, pid: u32) -> Exit;
 
-    /// A worker hands something on. On whatever thread reads the mail; runs no foreign code.
+    /// A worker hands something on. Called in the order in which it did so, inside the pool's lock: note it, and do no more.
     fn record(&self, pid: u32, record: Packet) {
         let _ = (pid, record);
     }
 
-    /// All tasks and all workers have ended, and nothing will be asked of this any more.
+    /// All tasks and all workers have ended, everybody was told, and nothing will be asked of this any more.
     fn over(&self) {}
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Two locks: `reading` is held by whoever takes mail until the machine knows of it, so that mail is known in its order;
 //! `state` is the machine's, and is taken inside it. Nothing foreign runs inside either: what a [`Report`] or a
-//! [`Launcher`] is to be told is collected, and told when they are left.
+//! [`Launcher`] is to be told is collected, and told when they are left; but for what they only note.
 
 mod collector;
 mod inner;
@@ -158,7 +158,7 @@ impl Pool {
         }
     }
 
-    /// Set when all tasks and all workers have ended, after a shutdown.
+    /// Set when all tasks and all workers have ended, after a shutdown, and everybody was told.
     pub fn over(&self) -> &RawEvent {
         &self.0.over
     }

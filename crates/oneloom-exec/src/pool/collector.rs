@@ -16,7 +16,7 @@ use oneloom_wait::clock::{Deadline, now};
 use oneloom_wait::wait;
 
 use super::Pool;
-use super::inner::Inner;
+use super::inner::{Inner, apart};
 use super::mail::{self, Awaited};
 
 /// What the collector is to know after the mail was read.
@@ -56,9 +56,9 @@ impl Inner {
         let mut alarm = u64::MAX;
         loop {
             let is_to_look = || self.is_to_look.load(Ordering::SeqCst);
+            self.resumed.clear();
             if self.helped.swap(false, Ordering::SeqCst) && !is_to_look() {
                 // Somebody who waits for an answer is about to read it, and would only be kept from the core.
-                self.resumed.clear();
                 let nap = sooner(at(alarm), Deadline::after(Some(STAND_BACK)));
                 let _ = wait::block(&self.resumed, &mut EventCall, nap, &mut Patient);
                 if self.mailbox.is_empty() == Ok(true) && alarm > now() && !is_to_look() {
@@ -82,7 +82,7 @@ impl Inner {
             alarm = told.alarm;
         }
         self.watcher.stop();
-        self.launcher.over();
+        apart(|| self.launcher.over());
         self.over.set();
     }
 
@@ -141,9 +141,9 @@ impl Inner {
         // An alarm that is set stays set: then whoever submits the next task need not set it again.
         state.alarm = if before > now() { before.min(next) } else { next };
         // Without a mailbox nobody could even learn that they have ended.
-        let is_over = state.machine.is_over() || broken.is_some();
+        let outbox = self.take_outbox(&mut state);
+        let is_over = self.is_over(&state) || broken.is_some();
         let told = Told { alarm: state.alarm, is_sooner: state.alarm < before, is_over };
-        let outbox = state.take_outbox();
         drop(state);
         drop(reading);
         outbox.deliver(pool);

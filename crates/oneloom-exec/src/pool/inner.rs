@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oneloom_shm::error::Error;
@@ -59,27 +59,24 @@ pub struct State {
 pub struct Outbox {
     ended: Vec<(Box<dyn Report>, End)>,
     seats: Vec<Place>,
-    records: Vec<(u32, Packet)>,
     /// Queues of workers that have ended, whose memory is to be given back.
     left: Vec<Arc<Queue>>,
 }
 
 /// Runs what somebody else has written. If that panics, which it has told then, the others are to be told all the same.
-fn apart(call: impl FnOnce()) {
+pub fn apart(call: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(call));
 }
 
-impl State {
-    pub fn take_outbox(&mut self) -> Outbox {
-        std::mem::take(&mut self.outbox)
-    }
-}
-
 impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.seats.is_empty() && self.left.is_empty()
+    }
+
     /// Tells it, outside all locks.
     pub fn deliver(self, pool: &Pool) {
-        for (pid, record) in self.records {
-            apart(|| pool.0.launcher.record(pid, record));
+        if self.is_empty() {
+            return;
         }
         for (report, end) in self.ended {
             apart(|| report.ended(end));
@@ -91,8 +88,14 @@ impl Outbox {
             // What can't be given back stays: nobody could be told.
             let _ = queue.end();
         }
+        if pool.0.telling.fetch_sub(1, Ordering::SeqCst) == 1 | OVER {
+            pool.0.wake_collector();
+        }
     }
 }
+
+/// In [`Inner::telling`]: there will be nothing else to tell.
+const OVER: usize = 1 << (usize::BITS - 1);
 
 /// Whoever has it reads the mail, and nobody else does.
 pub type Reading<'a> = MutexGuard<'a, ()>;
@@ -109,6 +112,8 @@ pub struct Inner {
     /// Held by whoever takes mail, until the machine knows of it. Comes before `state`.
     pub reading: Mutex<()>,
     pub state: Mutex<State>,
+    /// How many threads have an [`Outbox`] that is not empty, perhaps with [`OVER`].
+    telling: AtomicUsize,
     /// Held by the thread that reads the mail in the collector's place.
     pub helping: Mutex<()>,
     /// Such a thread has come since the collector last looked.
@@ -142,6 +147,7 @@ impl Inner {
             owner: (pid, process::started(pid).unwrap_or(0)),
             reading: Mutex::new(()),
             state: Mutex::new(state),
+            telling: AtomicUsize::new(0),
             helping: Mutex::new(()),
             helped: AtomicBool::new(false),
             resumed: RawEvent::default(),
@@ -186,7 +192,21 @@ impl Inner {
                 self.wake_collector();
             }
         }
-        state.take_outbox()
+        self.take_outbox(state)
+    }
+
+    pub fn take_outbox(&self, state: &mut State) -> Outbox {
+        let outbox = std::mem::take(&mut state.outbox);
+        if !outbox.is_empty() {
+            self.telling.fetch_add(1, Ordering::SeqCst);
+        }
+        outbox
+    }
+
+    /// Whether there will never be anything to do, and everybody was told. Where that is still to come, who tells it wakes
+    /// the collector.
+    pub fn is_over(&self, state: &State) -> bool {
+        state.machine.is_over() && self.telling.fetch_or(OVER, Ordering::SeqCst) & !OVER == 0
     }
 
     /// Does what the machine has decided. Without `reading`, what is overdue is left to the collector.
@@ -337,7 +357,7 @@ impl Inner {
                 Kind::Refused => state.machine.refuse(worker, Refusal::Worker(Arc::new(packet))),
                 Kind::Record => {
                     let pid = state.machine.pid(worker);
-                    state.outbox.records.push((pid, packet));
+                    apart(|| self.launcher.record(pid, packet));
                 }
                 Kind::Died => {
                     self.drain(state, worker);

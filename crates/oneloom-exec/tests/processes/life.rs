@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use oneloom_exec::task::{End, Failure, Refusal};
+use oneloom_exec::packet::Packet;
+use oneloom_exec::pool::Pool;
+use oneloom_exec::task::{End, Failure, Refusal, Report};
 use oneloom_shm::family;
 use oneloom_shm::process::{Life, examine};
 
@@ -24,6 +27,7 @@ tests!(
     a_shutdown_may_cancel_what_does_not_run,
     a_pool_that_was_never_used_ends_at_once,
     termination_ends_every_task,
+    a_pool_is_over_when_everybody_was_told,
     workers_end_with_their_owner,
     pools_that_were_made_and_ended_leave_nothing,
 );
@@ -126,6 +130,34 @@ fn termination_ends_every_task() {
     assert!(matches!(handle.failure(), Failure::Terminated));
     works.join();
     assert!(works.pool.workers().is_empty());
+}
+
+/// Says whether the pool was over before this was told.
+struct Late(Pool, Sender<bool>);
+
+impl Report for Late {
+    fn ended(self: Box<Self>, _end: End) {
+        eventually("the workers end", || self.0.counts().workers == 0);
+        let was_over = (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            self.0.over().is_set()
+        });
+        self.1.send(was_over).expect("somebody who asks");
+    }
+}
+
+fn a_pool_is_over_when_everybody_was_told() {
+    let works = Works::new(1);
+    works.ask(task::ECHO, 1).answer();
+    let (tell, told) = channel();
+    let packet = Packet::copy_of(works.pool.segment(), &[&[task::SLEEP], &[255; 8]], 0).expect("memory");
+    works
+        .pool
+        .submit(packet, PLAIN, Box::new(Late(works.pool.clone(), tell)))
+        .expect("a pool that takes tasks");
+    works.pool.terminate();
+    assert_eq!(told.recv(), Ok(false));
+    works.join();
 }
 
 /// Set, this program is the owner of a pool, which tells its workers' processes and waits.
