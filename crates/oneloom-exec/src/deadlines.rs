@@ -1,5 +1,4 @@
-//! Deadlines in their order: what is due next, and taking back what did not have to wait for its own. An [`Alarm`]
-//! is a thread that sees to them, for those who have none.
+//! An [`Alarm`]: a thread that sees to deadlines in their order, but for those that were taken back.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,8 +10,8 @@ use oneloom_wait::clock::Deadline;
 use oneloom_wait::gate::{AfterFork, Gate};
 use oneloom_wait::word::{Scope, Word};
 
-/// Things that are due at some time. No lock, no thread: whoever keeps it has those.
-pub struct Deadlines<T> {
+/// Things that are due at some time.
+struct Deadlines<T> {
     due: BTreeMap<Ticket, T>,
     /// How many there ever were: of two that are due at the same instant, the older goes first.
     added: u64,
@@ -27,12 +26,12 @@ pub struct Ticket {
 
 impl<T> Deadlines<T> {
     /// None yet.
-    pub const fn new() -> Self {
+    const fn new() -> Self {
         Self { due: BTreeMap::new(), added: 0 }
     }
 
     /// From now on `thing` is due at `at`.
-    pub fn add(&mut self, at: Instant, thing: T) -> Ticket {
+    fn add(&mut self, at: Instant, thing: T) -> Ticket {
         self.added += 1;
         let ticket = Ticket { at, number: self.added };
         self.due.insert(ticket, thing);
@@ -40,34 +39,18 @@ impl<T> Deadlines<T> {
     }
 
     /// Takes a deadline back; `None` if it was taken already.
-    pub fn remove(&mut self, ticket: Ticket) -> Option<T> {
+    fn remove(&mut self, ticket: Ticket) -> Option<T> {
         self.due.remove(&ticket)
     }
 
     /// When the next one is due.
-    pub fn next(&self) -> Option<Instant> {
+    fn next(&self) -> Option<Instant> {
         self.due.first_key_value().map(|(ticket, _)| ticket.at)
     }
 
     /// Takes one that is due at `now`, the earliest first.
-    pub fn take_due(&mut self, now: Instant) -> Option<T> {
+    fn take_due(&mut self, now: Instant) -> Option<T> {
         self.due.first_entry().filter(|first| first.key().at <= now).map(|first| first.remove())
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.due.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.due.is_empty()
-    }
-}
-
-impl<T> Default for Deadlines<T> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -93,7 +76,7 @@ struct Set<T> {
 impl<T> AfterFork for Set<T> {
     fn after_fork(&mut self, _torn: bool) {
         // The parent's deadlines are the parent's affair, and dropping them would run foreign code.
-        std::mem::forget(std::mem::take(&mut self.deadlines));
+        std::mem::forget(std::mem::replace(&mut self.deadlines, Deadlines::new()));
         self.is_watched = false;
     }
 }
@@ -193,7 +176,7 @@ mod tests {
         assert_eq!([deadlines.take_due(now), deadlines.take_due(now)], [Some("first"), Some("second")]);
         assert_eq!(deadlines.take_due(now), None, "it is not due yet");
         assert_eq!(deadlines.take_due(later), Some("third"));
-        assert!(deadlines.is_empty());
+        assert_eq!(deadlines.next(), None);
     }
 
     #[test]
@@ -203,7 +186,7 @@ mod tests {
         let ticket = deadlines.add(now, "kept in time");
         assert_eq!(deadlines.remove(ticket), Some("kept in time"));
         assert_eq!(deadlines.remove(ticket), None);
-        assert_eq!((deadlines.take_due(now), deadlines.next(), deadlines.len()), (None, None, 0));
+        assert_eq!((deadlines.take_due(now), deadlines.next()), (None, None));
     }
 
     struct Note(Arc<Queue<u32>>, u32);

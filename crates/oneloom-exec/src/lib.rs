@@ -11,21 +11,31 @@
 //! - [`dispatch`]: who runs what, decided: a state machine.
 //! - [`pool`]: the owner's side: the machine, the mailbox, and the two threads around them.
 //! - [`threads`]: the jobs of a thread pool, which stand in its process's own memory.
-//! - [`deadlines`]: what is due next; and a thread that sees to it, where nobody else does.
+//! - [`deadlines`]: a thread that sees to the time limits of a thread pool's jobs.
 //!
 //! Each worker has a queue of its own, in which a few tasks lie that it will take next; all workers answer through one,
 //! the mailbox. A worker takes one task at a time and answers it before it takes the next. So what a dead worker was
 //! given, has not answered and has not left in its queue is the task that it ran: that one alone pays for its death.
+//!
+//! In loom's models there are the jobs of threads alone.
 
 #![forbid(unsafe_code)]
-
+#[cfg(not(loom))]
 pub mod deadlines;
+#[cfg(not(loom))]
 pub mod desk;
+#[cfg(not(loom))]
 pub mod dispatch;
+#[cfg(not(loom))]
 pub mod launch;
+#[cfg(not(loom))]
 pub mod message;
+#[cfg(not(loom))]
 pub mod packet;
+#[cfg(not(loom))]
 pub mod pool;
+#[cfg(not(loom))]
 pub mod seat;
+#[cfg(not(loom))]
 pub mod task;
 pub mod threads;

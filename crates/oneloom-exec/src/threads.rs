@@ -7,14 +7,16 @@
 //! - Nobody is woken while another hungry worker is awake: that one takes the job, and wakes the next if there is
 //!   more to do. So a burst of tiny jobs wakes one worker, and long ones wake as many as there are.
 //!
+//! So while there are jobs, some hungry worker is awake, or all that are hungry were told to look.
+//!
 //! Who waits for a job that nobody has begun waits for the [`Jobs::crew`]: in vain when each worker there may be is stuck.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oneloom_sync::raw::line::Line;
+use oneloom_wait::atomic::{AtomicUsize, Ordering};
 use oneloom_wait::fork;
 use oneloom_wait::gate::{AfterFork, Gate, Inside};
 use oneloom_wait::graph::{Crew, Resource};
@@ -33,6 +35,8 @@ pub struct Jobs<J> {
 
 /// In the hint: there will be no more.
 const CLOSED: usize = 1 << (usize::BITS - 1);
+/// Room for more jobs than this is given back when the last one was taken: a million have left it that nobody may need again.
+const ROOMY: usize = 4096;
 
 /// What stands behind the gate.
 pub struct State<J> {
@@ -70,7 +74,7 @@ impl<J> State<J> {
     }
 }
 
-/// A worker's place in a pool. Given back by [`Jobs::leave`].
+/// A worker's place in a pool. Given back by [`Jobs::leave`], or by [`Jobs::give_back`].
 #[derive(Debug)]
 pub struct Seat {
     index: usize,
@@ -162,13 +166,17 @@ impl<J: Send> Jobs<J> {
     /// Takes a job, without waiting.
     #[inline]
     pub fn take(&self, seat: &mut Seat) -> Taken<J> {
-        let mut wakes = Wakes::new();
+        // Both before the gate, so that it is left by then.
+        let (mut wakes, mut _room) = (Wakes::new(), VecDeque::new());
         let mut state = self.enter();
         if seat.born != fork::generation() {
             return Taken::End;
         }
         match state.jobs.pop_front() {
             Some(job) => {
+                if state.jobs.is_empty() && state.jobs.capacity() > ROOMY {
+                    _room = std::mem::take(&mut state.jobs);
+                }
                 if std::mem::take(&mut seat.hungry) {
                     state.hungry -= 1;
                 }
@@ -187,9 +195,21 @@ impl<J: Send> Jobs<J> {
 
     /// A worker ends. With a seat the caller has to start another in its place.
     pub fn leave(&self, seat: Seat) -> Option<Seat> {
+        let mut wakes = Wakes::new();
         let mut state = self.enter();
+        self.stand_up(&mut state, seat, &mut wakes).then(|| self.more_hands(&mut state)).flatten()
+    }
+
+    /// No worker could be started for a seat. What waits is left to others, or to who comes with the next job.
+    pub fn give_back(&self, seat: Seat) {
+        let mut wakes = Wakes::new();
+        self.stand_up(&mut self.enter(), seat, &mut wakes);
+    }
+
+    /// Frees a seat. False if it is the parent's.
+    fn stand_up(&self, state: &mut State<J>, seat: Seat, wakes: &mut Wakes) -> bool {
         if seat.born != fork::generation() {
-            return None;
+            return false;
         }
         self.crew.seat(seat.index, Owner::NOBODY);
         state.seats[seat.index] = false;
@@ -197,7 +217,9 @@ impl<J: Send> Jobs<J> {
         if seat.hungry {
             state.hungry -= 1;
         }
-        self.more_hands(&mut state)
+        // It may have been the one awake for whom others were let sleep.
+        state.rouse(wakes);
+        true
     }
 
     /// No job is added from now on; workers end once there is none left.
@@ -212,15 +234,6 @@ impl<J: Send> Jobs<J> {
     /// Takes out all that nobody has begun.
     pub fn drain(&self) -> VecDeque<J> {
         std::mem::take(&mut self.enter().jobs)
-    }
-
-    /// Takes out the jobs that `unwanted` says yes to, which may only look.
-    pub fn extract(&self, mut unwanted: impl FnMut(&J) -> bool) -> Vec<J> {
-        let mut state = self.enter();
-        let (out, stay) = std::mem::take(&mut state.jobs).into_iter().partition(|job| unwanted(job));
-        state.jobs = stay;
-        let out: VecDeque<J> = out;
-        out.into()
     }
 
     /// Whether [`Self::close`] was called.
@@ -335,12 +348,12 @@ impl<J: Send> Call for WaitCall<J> {
         Some(())
     }
 
-    fn withdraw(&mut self, _jobs: &Jobs<J>, state: &mut State<J>, notice: Notice, wakes: &mut Wakes) {
+    /// Awake it is still hungry: it is to take, or to leave.
+    fn withdraw(&mut self, _jobs: &Jobs<J>, state: &mut State<J>, notice: Notice, _wakes: &mut Wakes) {
         if notice == Notice::Waiting {
-            state.asleep = state.asleep.saturating_sub(1);
+            state.asleep -= 1;
         }
         state.sleepers.count_withdrawal();
-        state.rouse(wakes);
     }
 }
 
@@ -382,6 +395,25 @@ mod tests {
         let mut next = jobs.leave(seat).expect("a job is left");
         assert_eq!(take(&jobs, &mut next), Some(2));
         assert!(jobs.leave(next).is_none());
+    }
+
+    #[test]
+    fn a_seat_for_which_no_worker_could_be_started_is_given_back() {
+        let jobs = Jobs::new(2);
+        let seat = jobs.add(1).expect("open").expect("nobody is there yet");
+        jobs.give_back(seat);
+        assert_eq!((jobs.workers(), jobs.len()), (0, 1));
+        let mut seat = jobs.add(2).expect("open").expect("nobody is there yet");
+        assert_eq!((take(&jobs, &mut seat), take(&jobs, &mut seat)), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn room_for_a_million_jobs_is_given_back() {
+        let jobs = Jobs::new(1);
+        let mut seat = jobs.add(0).expect("open").expect("nobody is there yet");
+        (1..1_000_000).for_each(|job| assert!(jobs.add(job).expect("open").is_none()));
+        (0..1_000_000).for_each(|job| assert_eq!(take(&jobs, &mut seat), Some(job)));
+        assert_eq!(jobs.enter().jobs.capacity(), 0);
     }
 
     #[test]

@@ -399,10 +399,7 @@ impl Drop for ThreadWorker {
     fn drop(&mut self) {
         // Its thread could not be started.
         if let Some(seat) = self.take_seat() {
-            let mut left = self.team.jobs.leave(seat);
-            while let Some(seat) = left {
-                left = self.team.jobs.leave(seat);
-            }
+            self.team.jobs.give_back(seat);
         }
     }
 }

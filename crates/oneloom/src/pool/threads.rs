@@ -121,25 +121,13 @@ impl Team {
     }
 
     fn hire(self: &Arc<Self>, seat: Seat) {
-        let team = self.clone();
         let name = format!("{}-{}", self.name, seat.index());
-        // Said by its number, so that a thread that can't be started gives back its seat.
-        let seat = Arc::new(Mutex::new(Some(seat)));
-        let its = seat.clone();
-        let take = |seat: &Mutex<Option<Seat>>| seat.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let work = move || {
-            if let Some(seat) = take(&its) {
-                team.work(seat);
-            }
-        };
-        match thread::Builder::new().name(name).spawn(work) {
+        let mut hired = Hired { team: self.clone(), seat: Some(seat) };
+        match thread::Builder::new().name(name).spawn(move || hired.work()) {
             Ok(handle) => self.threads().push(handle),
+            // Others will run it, if there are any.
             Err(error) => {
-                let mut left = take(&seat);
-                while let Some(seat) = left {
-                    left = self.jobs.leave(seat);
-                }
-                assert!(self.jobs.workers() > 0, "no thread could be started for the pool: {error}");
+                assert!(self.jobs.workers() > 0, "no thread could be started for the pool: {error}")
             }
         }
     }
@@ -148,7 +136,10 @@ impl Team {
         self.jobs.sit(&seat, owner::current());
         loop {
             match self.jobs.take(&mut seat) {
-                Taken::Job(job) => job(),
+                Taken::Job(job) => {
+                    // Dropping what nobody waits for, or waking who does, may panic, too.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                }
                 Taken::Nothing => {
                     // Nothing but a job and the end ends it.
                     let _ = block(&self.jobs, &mut WaitCall::default(), Deadline::Never, &mut Idle);
@@ -158,6 +149,30 @@ impl Team {
         }
         let replacement = self.jobs.leave(seat);
         debug_assert!(replacement.is_none(), "it leaves when nothing is left");
+    }
+}
+
+/// A seat, and who is to sit in it.
+struct Hired {
+    team: Arc<Team>,
+    /// None once it works.
+    seat: Option<Seat>,
+}
+
+impl Hired {
+    fn work(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            self.team.work(seat);
+        }
+    }
+}
+
+impl Drop for Hired {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            // Its thread could not be started.
+            self.team.jobs.give_back(seat);
+        }
     }
 }
 
