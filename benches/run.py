@@ -87,7 +87,7 @@ def compile_python() -> None:
 
 def measure(row: Row, effort: Effort, programs: Path | None) -> Iterator[Record]:
     """The samples of one row."""
-    program = [programs / "oneloom-benches"] if programs else [sys.executable, HERE / "python" / "harness.py"]
+    program = [programs / "oneloom-benches"] if programs else [sys.executable, HERE / "python" / "measure.py"]
     for process in range(effort.processes):
         arguments = [row.key, effort.rounds, effort.milliseconds]
         for sample in lines([*program, *arguments]):

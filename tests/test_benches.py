@@ -15,7 +15,8 @@ sys.path.insert(0, str(BENCHES / "python"))
 
 import harness
 import report
-from harness import Bound, Effort, Rival, Row
+from harness import Bound, Rival, Row
+from measure import Effort, measure
 
 SAMPLES = [
     {"row": "quick", "rival": rival, "round": number, "count": 1, "nanoseconds": nanoseconds}
@@ -43,7 +44,7 @@ def test_rivals_take_turns_in_every_round():
         return Rival(name, operate)
 
     row = Row("row", "", {}, lambda: [rival("oneloom"), rival("peer")])
-    samples = list(harness.measure(row, Effort(rounds=4, seconds=1e-4)))
+    samples = list(measure(row, Effort(rounds=4, seconds=1e-4)))
     assert turns[-8:] == ["oneloom", "peer", "peer", "oneloom"] * 2
     assert [sample.round for sample in samples] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert {round(sample.nanoseconds) for sample in samples} == {1000}
@@ -115,7 +116,7 @@ def test_a_quick_run_of_one_row_prints_its_table_and_writes_nothing():
     + ["pool-round-trip", "pool-imap-unordered", "pool-array", "pool-start", "thread-pool-submit"],
 )
 def test_rows_in_which_somebody_waits_run_to_their_end(kind):
-    lines = run(BENCHES / "python" / "harness.py", kind, 1, 1).check().out.splitlines()
+    lines = run(BENCHES / "python" / "measure.py", kind, 1, 1).check().out.splitlines()
     samples = [json.loads(line) for line in lines]
     assert samples[0]["rival"] == "oneloom"
     assert all(sample["nanoseconds"] > 0 for sample in samples)

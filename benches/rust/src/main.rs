@@ -1,6 +1,6 @@
 //! Measures one row of oneloom's Rust faces beside their peers; prints one line of JSON for each sample.
 //!
-//! `oneloom-benches ROW ROUNDS MILLISECONDS`, as benches/python/harness.py takes them.
+//! `oneloom-benches ROW ROUNDS MILLISECONDS`, as benches/python/measure.py takes them.
 
 mod mutex;
 mod pool;
