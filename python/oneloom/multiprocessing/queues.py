@@ -31,6 +31,7 @@ __all__ = ["Queue", "SimpleQueue", "JoinableQueue"]
 class Queue(_OnShared, _original.Queue, Generic["_T"]):  # type: ignore[type-arg]
     """A queue for processes, of at most `maxsize` items (0 or less: any number)."""
 
+    _shared: shared.Queue[_T]
     # By this process.
     _closed = False
     _was_used = False
@@ -61,13 +62,11 @@ class Queue(_OnShared, _original.Queue, Generic["_T"]):  # type: ignore[type-arg
         ValueError once the queue is closed here.
         """
         self._require_open()
-        item: _T = self._shared.get(block, _limit(block, timeout))
-        return item
+        return self._shared.get(block, _limit(block, timeout))
 
     def qsize(self) -> int:
         """How many items there are."""
-        size: int = self._shared.qsize()
-        return size
+        return self._shared.qsize()
 
     def empty(self) -> bool:
         """Whether there is no item. OSError once the queue was used and closed here."""
@@ -77,8 +76,7 @@ class Queue(_OnShared, _original.Queue, Generic["_T"]):  # type: ignore[type-arg
 
     def full(self) -> bool:
         """Whether there is no place."""
-        is_full: bool = self._shared.full()
-        return is_full
+        return self._shared.full()
 
     def close(self) -> None:
         """Say that this process puts and gets no more. Its forks may."""

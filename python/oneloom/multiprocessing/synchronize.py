@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing.synchronize as _original
 from multiprocessing.context import assert_spawning as _assert_spawning
 
-from oneloom import shared as _shared
+from oneloom import shared
 from oneloom._compat.mirror import mirror as _mirror
 
 TYPE_CHECKING = False
@@ -42,29 +42,39 @@ class _OnShared:
 
 
 class _Acquired(_OnShared):
+    _shared: shared.Lock | shared.RLock | shared.Semaphore
+
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """Take it; whether it was taken. Waits if `block`, for at most `timeout` seconds (None: no limit; below zero: 0)."""
         if not block:
-            taken: bool = self._shared.acquire(False)
-        elif timeout is None:
-            taken = self._shared.acquire()
-        else:
-            taken = self._shared.acquire(True, max(timeout, 0.0))
-        return taken
+            return self._shared.acquire(False)
+        if timeout is None:
+            return self._shared.acquire()
+        return self._shared.acquire(True, max(timeout, 0.0))
 
     def __enter__(self) -> bool:
-        entered: bool = self._shared.__enter__()
-        return entered
+        return self._shared.__enter__()
 
     def __exit__(self, *exception: Any) -> None:
         self._shared.__exit__(*exception)
 
 
-class Lock(_Acquired, _original.Lock):
+class _Owned(_Acquired):
+    _shared: shared.Lock | shared.RLock
+
+    @property
+    def recovered(self) -> bool:
+        """Whether whoever holds it took it over from a process that died: what it protects may be half-changed."""
+        return self._shared.recovered
+
+
+class Lock(_Owned, _original.Lock):
     """A lock that one thread of one process holds, and anybody may release."""
 
+    _shared: shared.Lock
+
     def __init__(self, *, ctx: Any) -> None:
-        super().__init__(_shared.Lock())
+        super().__init__(shared.Lock())
 
     def release(self) -> None:
         """Give it back. ValueError if nobody holds it."""
@@ -75,24 +85,19 @@ class Lock(_Acquired, _original.Lock):
 
     # What the shared lock's own `with` took, nobody else might release.
     def __enter__(self) -> bool:
-        entered: bool = self._shared.acquire()
-        return entered
+        return self._shared.acquire()
 
     def __exit__(self, *exception: Any) -> None:
         self.release()
 
-    @property
-    def recovered(self) -> bool:
-        """Whether whoever holds it took it over from a process that died: what it protects may be half-changed."""
-        recovered: bool = self._shared.recovered
-        return recovered
 
-
-class RLock(_Acquired, _original.RLock):
+class RLock(_Owned, _original.RLock):
     """A lock that its holder may take again, and has to release as often."""
 
+    _shared: shared.RLock
+
     def __init__(self, *, ctx: Any) -> None:
-        super().__init__(_shared.RLock())
+        super().__init__(shared.RLock())
 
     def release(self) -> None:
         """Give it back once. AssertionError if the caller does not hold it."""
@@ -101,20 +106,14 @@ class RLock(_Acquired, _original.RLock):
         except RuntimeError:
             raise AssertionError("attempt to release recursive lock not owned by thread") from None
 
-    @property
-    def recovered(self) -> bool:
-        """Whether whoever holds it took it over from a process that died: what it protects may be half-changed."""
-        recovered: bool = self._shared.recovered
-        return recovered
-
 
 class Semaphore(_Acquired, _original.Semaphore):
     """A number of permits, `value` at first, that anybody may take and give."""
 
-    _kind: type[_shared.Semaphore] = _shared.Semaphore
+    _shared: shared.Semaphore
 
     def __init__(self, value: int = 1, *, ctx: Any) -> None:
-        super().__init__(self._kind(value))
+        super().__init__(shared.Semaphore(value))
 
     def release(self) -> None:
         """Give a permit back, or one more."""
@@ -122,8 +121,7 @@ class Semaphore(_Acquired, _original.Semaphore):
 
     def get_value(self) -> int:
         """How many permits there are now."""
-        value: int = self._shared._value
-        return value
+        return self._shared._value
 
     # The standard library's queues ask their semaphores by these names.
     @property
@@ -139,15 +137,18 @@ class Semaphore(_Acquired, _original.Semaphore):
 class BoundedSemaphore(Semaphore, _original.BoundedSemaphore):
     """A semaphore that never has more permits than at first: `release` is a ValueError then."""
 
-    _kind = _shared.BoundedSemaphore
+    def __init__(self, value: int = 1, *, ctx: Any) -> None:
+        _OnShared.__init__(self, shared.BoundedSemaphore(value))
 
 
 class Condition(_OnShared, _original.Condition):
     """Where processes wait to be notified by whoever holds the lock: an `RLock`, unless another one is given."""
 
+    _shared: shared.Condition
+
     def __init__(self, lock: Lock | RLock | None = None, *, ctx: Any) -> None:
         self._lock = lock or ctx.RLock()
-        super().__init__(_shared.Condition(self._lock._shared))
+        super().__init__(shared.Condition(self._lock._shared))
 
     def __getstate__(self) -> Any:
         return super().__getstate__(), self._lock
@@ -175,8 +176,7 @@ class Condition(_OnShared, _original.Condition):
         AssertionError if the lock is not held.
         """
         assert self._shared._is_owned(), "must acquire() condition before using wait()"
-        notified: bool = self._shared.wait(timeout)
-        return notified
+        return self._shared.wait(timeout)
 
     def notify(self, n: int = 1) -> None:
         """Let `n` go on who wait. AssertionError if the lock is not held."""
@@ -208,13 +208,14 @@ class _Count:
 class Event(_OnShared, _original.Event):
     """A flag that processes wait for."""
 
+    _shared: shared.Event
+
     def __init__(self, *, ctx: Any) -> None:
-        super().__init__(_shared.Event())
+        super().__init__(shared.Event())
 
     def is_set(self) -> bool:
         """Whether it is set."""
-        is_set: bool = self._shared.is_set()
-        return is_set
+        return self._shared.is_set()
 
     def set(self) -> None:
         """Set it: whoever waits goes on."""
@@ -226,17 +227,18 @@ class Event(_OnShared, _original.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, for at most `timeout` seconds; whether it is."""
-        is_set: bool = self._shared.wait(timeout)
-        return is_set
+        return self._shared.wait(timeout)
 
 
 class Barrier(_OnShared, _original.Barrier):
     """Where `parties` threads of any processes wait for each other; one of them calls `action` before they go on."""
 
+    _shared: shared.Barrier
+
     def __init__(
         self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None, *, ctx: Any
     ) -> None:
-        super().__init__(_shared.Barrier(parties, action, timeout))
+        super().__init__(shared.Barrier(parties, action, timeout))
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the others; a different number below `parties` for each.
@@ -244,8 +246,7 @@ class Barrier(_OnShared, _original.Barrier):
         BrokenBarrierError after `timeout` seconds, the barrier's own unless given, for all who wait; and if the barrier
         is broken, is reset, or one of them dies meanwhile.
         """
-        number: int = self._shared.wait(timeout)
-        return number
+        return self._shared.wait(timeout)
 
     def reset(self) -> None:
         """Begin anew; who waits gets a BrokenBarrierError."""
@@ -258,20 +259,17 @@ class Barrier(_OnShared, _original.Barrier):
     @property
     def parties(self) -> int:
         """How many have to come."""
-        parties: int = self._shared.parties
-        return parties
+        return self._shared.parties
 
     @property
     def n_waiting(self) -> int:
         """How many wait now."""
-        waiting: int = self._shared.n_waiting
-        return waiting
+        return self._shared.n_waiting
 
     @property
     def broken(self) -> bool:
         """Whether it is broken."""
-        broken: bool = self._shared.broken
-        return broken
+        return self._shared.broken
 
 
 _mirror(__name__, _original)
