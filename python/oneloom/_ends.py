@@ -81,6 +81,7 @@ class StandardFutures:
     @staticmethod
     def watch(watch: Watch, index: int, future: concurrent.futures.Future[Any]) -> None:
         waiter = _Waiter(watch.ends, index)
+        watch.ends.expect(index)
         with future._condition:
             if future.done():
                 watch.ends.arrive(index)
@@ -196,6 +197,7 @@ class Tasks:
             watch_ends.arrive(index)
 
         watch_ends = watch.ends  # The watch itself is to end when nobody waits any more.
+        watch_ends.expect(index)
         task.add_done_callback(arrive)
         watch.undo.append(lambda: task.remove_done_callback(arrive))
 
@@ -316,6 +318,7 @@ class Watch:
 
     def look(self, index: int, process: Process[Any]) -> None:
         """Have a thread wait for the end of this process as well."""
+        self.ends.expect(index)
         try:
             self._looked_at[process._open_end()] = index
         except ProcessLookupError:

@@ -102,6 +102,8 @@ def _process() -> str:
 def _thing(kind: str, name: str | None, number: int) -> str:
     if kind == "process":
         return f"the end of process {name!r} (pid {number})"
+    if kind == "ends":
+        return "the first end of several"
     if name is not None:
         return f"{kind} {name!r}"
     return f"{kind} number {number:#x}" if kind.startswith("shared") else f"{kind} at {number:#x}"
@@ -116,8 +118,8 @@ def describe(title: str, certainty: str, waits: list[_Wait]) -> str:
     everywhere = any(who[0] == "stranger" for who, *_ in waits)
     for wait, (holder, *_) in zip(waits, [*waits[1:], *waits[:1]]):
         lines += _lines_of(wait, holder if everywhere else None)
-    queued = any(how == "queued" for *_, how, _, _ in waits)
-    lines.append(_HINT_FOR_POOLS if queued else _HINTS[certainty])
+    pools = any(how == "any of" for *_, how, _, _ in waits)
+    lines.append(_HINT_FOR_POOLS if pools else _HINTS[certainty])
     return "\n".join(lines)
 
 
@@ -137,7 +139,7 @@ def _lines_of(wait: _Wait, holder: _Party | None = None) -> list[str]:
         line = f"  {name_of(who)} can't go on while {name_of(other)}, which runs its event loop, is blocked"  # type: ignore[arg-type]
     elif how == "ended":
         line = f"  {name_of(who)} waits for {thing}, held by a thread or task that has ended"
-    elif how == "queued":
+    elif how == "any of" and kind == "future":
         line = f"  {name_of(who)} waits for {thing}, which no worker of its pool is free to begin"
     elif other is not None:
         line = _line(name_of(who), thing, name_of(other))

@@ -32,8 +32,8 @@ def wait(
     `timeout` seconds (None: no limit) it returns as well. `return_when` is one of `concurrent.futures.FIRST_COMPLETED`,
     `FIRST_EXCEPTION` and `ALL_COMPLETED`. Nothing is cancelled, and no result is taken.
 
-    TypeError for what has no end, and for what only a coroutine waits for: `wait_async` does. DeadlockError if it waits for
-    all of them and one can never end.
+    TypeError for what has no end, and for what only a coroutine waits for: `wait_async` does. DeadlockError if it can never
+    return: one of them can never end, or, where it returns at the first end or exception, none of them can.
 
     >>> import oneloom
     >>> future, thread = oneloom.Future(), oneloom.Thread(target=pow, args=(2, 10))

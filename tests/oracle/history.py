@@ -16,7 +16,7 @@ OUTSIDE = "outside"  # the controller, where it helps
 class Op(NamedTuple):
     """One operation. `sync` blocks the thread; otherwise the task awaits. `timed` ends by itself."""
 
-    kind: str  # acquire, release, join, cancel, signal, timeout, finish
+    kind: str  # acquire, release, join, cancel, signal, timeout, finish; of tasks submit, run, wait
     target: object = None
     hold: str | None = None
     sync: bool = True
@@ -24,7 +24,7 @@ class Op(NamedTuple):
 
     def __str__(self):
         target = f"lock{self.target}" if isinstance(self.target, int) else self.target or ""
-        words = [self.kind, target, self.hold, "" if self.sync else "async", "timed" if self.timed else ""]
+        words = [self.kind, " ".join(target) if isinstance(target, tuple) else target, self.hold, "" if self.sync else "async", "timed" if self.timed else ""]
         return " ".join(word for word in words if word)
 
 

@@ -1,9 +1,8 @@
-"""What pools of threads promise beside the contract: their threads, deadlocks, forks, exits and signals."""
+"""What pools of threads promise beside the contract: their threads, forks, exits and signals."""
 
 import contextvars
 import gc
 import os
-import random
 import re
 import signal
 import sys
@@ -14,7 +13,7 @@ import weakref
 import pytest
 
 import oneloom
-from conftest import STRESS, finish, program, run_program, wait_until
+from conftest import finish, program, run_program, wait_until
 from pool_tasks import square
 
 
@@ -222,107 +221,6 @@ def test_time_limits_are_met_while_python_code_runs():
             with pytest.raises(TimeoutError):
                 future.result()
         assert time.monotonic() - began < 1
-
-
-def nested(pool, depth):
-    return pool.submit(nested, pool, depth - 1).result() if depth else "bottom"
-
-
-def test_waiting_for_a_task_behind_oneself_is_a_deadlock():
-    with oneloom.ThreadPool(1, name="narrow") as pool:
-        future = pool.submit(nested, pool, 1)
-        with pytest.raises(oneloom.DeadlockError) as caught:
-            future.result(timeout=30)
-    text = str(caught.value)
-    assert "thread 'narrow_0' waits for future" in text and "no worker of its pool is free" in text
-    assert "in nested" in text and "another of its own pool" in text
-
-
-def test_nested_waits_that_find_a_worker_are_none():
-    with oneloom.ThreadPool(4) as pool:
-        assert pool.submit(nested, pool, 3).result(timeout=30) == "bottom"
-
-
-def test_of_a_full_pool_one_task_at_a_time_gives_way():
-    with oneloom.ThreadPool(3) as pool:
-        meet = oneloom.Barrier(3)
-
-        def outer(number):
-            meet.wait(30)
-            return pool.submit(square, number).result()
-
-        futures = [pool.submit(outer, number) for number in range(3)]
-        errors = [future.exception(timeout=30) for future in futures]
-    assert [type(error) for error in errors if error is not None] == [oneloom.DeadlockError]
-
-
-@pytest.mark.stress
-def test_tasks_that_wait_for_tasks_are_told_only_where_none_is_left_to_run_them(seed):
-    chance = random.Random(seed)
-    rounds = int(150 * STRESS)
-    for _ in range(rounds):
-        workers, outer = chance.randint(1, 4), chance.randint(1, 8)
-        pauses = [chance.choice([0, 0, 0.0005]) for _ in range(outer)]
-
-        def task(number, pool, pause):
-            time.sleep(pause)
-            return pool.submit(square, number).result()
-
-        with oneloom.ThreadPool(workers) as pool:
-            futures = [pool.submit(task, number, pool, pause) for number, pause in enumerate(pauses)]
-            for number, future in enumerate(futures):
-                try:
-                    assert future.result(timeout=30) == number * number
-                except oneloom.DeadlockError:
-                    assert outer >= workers, "a worker was free all the time"
-
-
-def test_a_lock_between_two_tasks_takes_part():
-    lock = oneloom.Lock(name="ledger")
-    with oneloom.ThreadPool(2) as pool:
-
-        def holds():
-            with lock:
-                wait_until(lambda: lock.statistics().waiting)
-                return pool.submit(square, 1).result()
-
-        def wants():
-            with lock:
-                return "had it"
-
-        first = pool.submit(holds)
-        wait_until(lock.locked)
-        second = pool.submit(wants)
-        with pytest.raises(oneloom.DeadlockError, match="'ledger', held by thread"):
-            first.result(timeout=30)
-        assert second.result(timeout=30) == "had it"
-
-
-def test_whoever_waits_from_outside_is_no_victim():
-    with oneloom.ThreadPool(1) as pool:
-        inner = []
-
-        def outer():
-            inner.append(pool.submit(square, 3))
-            return inner[0].result()
-
-        future = pool.submit(outer)
-        wait_until(lambda: inner)
-        assert inner[0].result() == 9
-        assert isinstance(future.exception(), oneloom.DeadlockError)
-
-
-def test_a_wait_with_a_time_limit_is_never_a_deadlock():
-    with oneloom.ThreadPool(1) as pool:
-
-        def outer():
-            future = pool.submit(square, 3)
-            try:
-                return future.result(timeout=0.2)
-            except TimeoutError:
-                return future
-
-        assert pool.submit(outer).result().result() == 9
 
 
 def test_idle_workers_are_no_victims_of_a_process_that_stands_still():

@@ -238,7 +238,7 @@ fn facts<'py>(python: Python<'py>, steps: &[Step], holder_ended: bool) -> PyResu
             Edge::HeldBy { holder, .. } => ("held", Some(party(python, holder)?)),
             Edge::RunsOn(thread) => ("runs on", Some(party(python, thread)?)),
             Edge::HeldElsewhere(hold) => ("elsewhere", Some(stranger(python, hold.pid, "")?)),
-            Edge::Queued => ("queued", None),
+            Edge::AnyOf => ("any of", None),
             Edge::Unheld => ("unheld", None),
         };
         let who = match &step.account {

@@ -411,7 +411,7 @@ fn walk(segment: &'static Segment, me: Tag, start: Owner) -> Option<(Deadlock, V
             Edge::HeldElsewhere(hold) if hold.family == segment.family() => {
                 (Party::There(Tag(hold.process), hold.name), hold.certain)
             }
-            Edge::HeldElsewhere(_) | Edge::Queued | Edge::Unheld => return None,
+            Edge::HeldElsewhere(_) | Edge::AnyOf | Edge::Unheld => return None,
         };
         if !certain || step.flags & (flag::AWAITS | flag::MAY_END) != 0 {
             found.certainty = Certainty::Suspected;

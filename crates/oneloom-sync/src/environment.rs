@@ -113,7 +113,7 @@ fn describe(deadlock: &Deadlock) -> String {
                 _ = write!(text, ", held by {}", party(next, several))
             }
             Edge::RunsOn(thread) => _ = write!(text, " of {}, which is blocked", name(thread)),
-            Edge::Queued => text.push_str(", which no worker is free to begin"),
+            Edge::AnyOf => text.push_str(", which no worker is free to begin"),
             Edge::Unheld => {}
         }
     }

@@ -15,6 +15,7 @@
 
 mod crew;
 
+use std::ops::ControlFlow;
 use std::ptr::NonNull;
 
 use crate::atomic::{Ordering, fence};
@@ -27,7 +28,8 @@ use crate::waiter::{Notice, Waiter};
 
 pub use self::crew::Crew;
 
-/// What can be waited for, as the graph sees it. Called inside a gate: it may only read atomics.
+/// What can be waited for, as the graph sees it. Called inside a gate: it may only read atomics, and what stands behind a
+/// gate of which PROTOCOL.md says so.
 pub trait Resource: Sync {
     /// What it is, in the words of whoever made it: `"Lock"`.
     fn kind(&self) -> &'static str;
@@ -43,9 +45,9 @@ pub trait Resource: Sync {
     fn hold_elsewhere(&self) -> Option<HoldElsewhere> {
         None
     }
-    /// Where it can only be begun by one of several who work for everybody: shows each of them, nobody in the place of
-    /// one who may still come. False if it is not so.
-    fn crew(&self, _show: &mut dyn FnMut(Owner)) -> bool {
+    /// Where any of several can bring it about, and nobody else: shows each of them, nobody in the place of one who can't
+    /// be named, until `show` has seen enough. False if it is not so.
+    fn helpers(&self, _show: &mut dyn FnMut(Owner) -> ControlFlow<()>) -> bool {
         false
     }
     /// What every process knows it by, where it stands in memory that they share.
@@ -225,8 +227,8 @@ pub enum Edge {
     HeldElsewhere(HoldElsewhere),
     /// It is a task whose event loop's thread is blocked.
     RunsOn(Owner),
-    /// It waits for what nobody has begun; one of a crew has to.
-    Queued,
+    /// It waits for what any of several could bring about.
+    AnyOf,
     /// It waits for something that has no holder (seen in dumps, never in a cycle).
     Unheld,
 }
@@ -312,7 +314,7 @@ fn wait_with(
         Some(Hold { owner: holder, certain }) => Edge::HeldBy { holder, certain },
         None => match resource.hold_elsewhere() {
             Some(hold) => Edge::HeldElsewhere(hold),
-            None if resource.crew(&mut |_| {}) => Edge::Queued,
+            None if resource.helpers(&mut |_| ControlFlow::Break(())) => Edge::AnyOf,
             None => Edge::Unheld,
         },
     };
@@ -340,8 +342,8 @@ enum End {
     Back,
     /// With somebody in another process.
     Elsewhere(HoldElsewhere),
-    /// With what nobody has begun.
-    Queued,
+    /// With what any of several could bring about, all of whom wait.
+    AnyOf,
     Open,
 }
 
@@ -359,7 +361,10 @@ fn end_of_way(registry: &Registry, start: Owner) -> End {
             Edge::HeldBy { holder, .. } => holder,
             Edge::RunsOn(thread) => thread,
             Edge::HeldElsewhere(hold) => return End::Elsewhere(hold),
-            Edge::Queued => return End::Queued,
+            Edge::AnyOf => {
+                let all_wait = crew::helpers_of(registry, owner, step.sequence).is_some();
+                return if all_wait { End::AnyOf } else { End::Open };
+            }
             Edge::Unheld => return End::Open,
         };
         if next == start || registry.standing(next) == Standing::Ended {
@@ -399,7 +404,7 @@ fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
         let (next, certain) = match step.edge {
             Edge::HeldBy { holder, certain } => (holder, certain && step.flags & flag::AWAITS == 0),
             Edge::RunsOn(thread) => (thread, true),
-            Edge::HeldElsewhere(_) | Edge::Queued | Edge::Unheld => return None,
+            Edge::HeldElsewhere(_) | Edge::AnyOf | Edge::Unheld => return None,
         };
         if step.flags & flag::TIMED != 0 {
             return None;
@@ -470,7 +475,7 @@ fn examine_ways(owner: Owner, beyond: impl FnOnce(HoldElsewhere) -> Option<Deadl
     let registry = registry();
     let walk = match end_of_way(registry, owner) {
         End::Back => walk,
-        End::Queued => crew::walk,
+        End::AnyOf => crew::walk,
         End::Elsewhere(hold) => return beyond(hold),
         End::Open => return None,
     };

@@ -1,17 +1,10 @@
 //! `Ends`: the ends of many futures and threads, as they come, for one thread or coroutine that waits for them.
 //!
-//! Each thing that is watched gets one more waiter, whose waker puts the thing's index into the group; so whoever ends it
-//! needs no interpreter, and giving up leaves nothing behind. Things of another kind are told by `arrive`.
+//! Things of another kind are expected, and told of by `arrive`.
 
-use std::future::Future as _;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake};
-
-use oneloom_sync::raw::once::DoneCall;
-use oneloom_sync::raw::{EventCall, Name, RawEvent, RawOnce};
-use oneloom_wait::gate::{AfterFork, Gate};
-use oneloom_wait::wait::{Handle, Waiting as CallFuture};
+use oneloom_sync::raw::RawOnce;
+use oneloom_sync::raw::ends::{ArrivedCall, RawEnds};
+use oneloom_wait::wait::Handle;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -23,69 +16,8 @@ use crate::environment::{notifying, wait};
 use crate::port;
 use crate::waiting::{Held, Holds, Waiting};
 
-/// What has arrived, and how much of it is waited for.
-#[derive(Default)]
-struct Arrivals {
-    indexes: Vec<u32>,
-    wanted: usize,
-}
-
-impl AfterFork for Arrivals {
-    fn after_fork(&mut self, torn: bool) {
-        if torn {
-            std::mem::forget(std::mem::take(&mut self.indexes));
-        }
-    }
-}
-
-struct Group {
-    arrivals: Gate<Arrivals>,
-    /// Set when enough has arrived.
-    event: RawEvent,
-}
-
-impl Group {
-    fn arrive(&self, index: u32) {
-        let is_enough = {
-            let mut arrivals = self.arrivals.enter();
-            arrivals.indexes.push(index);
-            arrivals.indexes.len() >= arrivals.wanted
-        };
-        if is_enough {
-            self.event.set();
-        }
-    }
-
-    /// Says how much is waited for. True if that is there.
-    fn want(&self, count: usize) -> bool {
-        let mut arrivals = self.arrivals.enter();
-        arrivals.wanted = count;
-        let is_enough = arrivals.indexes.len() >= count;
-        if !is_enough {
-            self.event.clear();
-        }
-        is_enough
-    }
-}
-
-/// Wakes the group.
-struct Arrival {
-    group: Arc<Group>,
-    index: u32,
-}
-
-impl Wake for Arrival {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.group.arrive(self.index);
-    }
-}
-
 /// What has an end.
-enum Thing {
+pub enum Thing {
     Future(Held<Future>),
     Thread(Held<Completion>),
 }
@@ -102,27 +34,17 @@ unsafe impl Handle for Thing {
     }
 }
 
-type Watch = Pin<Box<CallFuture<Thing, DoneCall>>>;
-
 /// The ends of many things, by index, as they come. One waits for them.
 #[pyclass(frozen, module = "oneloom._native_future")]
 pub struct Ends {
-    group: Arc<Group>,
-    /// By index. Locked while attached only, and not while Python code runs.
-    watches: Mutex<Vec<Option<Watch>>>,
+    raw: RawEnds<Thing>,
 }
 
 impl Holds for Ends {
-    type Primitive = RawEvent;
+    type Primitive = RawEnds<Thing>;
 
-    fn raw(&self) -> &RawEvent {
-        &self.group.event
-    }
-}
-
-impl Ends {
-    fn watches(&self) -> std::sync::MutexGuard<'_, Vec<Option<Watch>>> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    fn raw(&self) -> &RawEnds<Thing> {
+        &self.raw
     }
 }
 
@@ -130,8 +52,7 @@ impl Ends {
 impl Ends {
     #[new]
     fn new() -> Self {
-        let group = Group { arrivals: Gate::new(Arrivals::default()), event: RawEvent::new(Name::NONE) };
-        Self { group: Arc::new(group), watches: Mutex::default() }
+        Self { raw: RawEnds::default() }
     }
 
     /// Watches a future, or a thread's completion; its end arrives as `index`.
@@ -144,24 +65,18 @@ impl Ends {
         } else {
             return Err(PyTypeError::new_err("only futures and completions can be watched"));
         };
-        let waker = Arc::new(Arrival { group: self.group.clone(), index }).into();
-        let mut watch = Box::pin(CallFuture::new(thing, DoneCall::default()));
-        match watch.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(()) => self.group.arrive(index),
-            Poll::Pending => {
-                let place = index as usize;
-                let mut watches = self.watches();
-                let length = watches.len().max(place + 1);
-                watches.resize_with(length, || None);
-                watches[place] = Some(watch);
-            }
-        }
+        self.raw.watch(index, thing);
         Ok(())
+    }
+
+    /// Says that something else will end, of which `arrive` tells.
+    fn expect(&self, index: u32) {
+        self.raw.expect(index);
     }
 
     /// Says that something else has ended.
     fn arrive(&self, python: Python<'_>, index: u32) {
-        notifying(python, || self.group.arrive(index));
+        notifying(python, || self.raw.arrive(index));
     }
 
     /// Waits until `count` have arrived that were not taken yet; False when the time was over first.
@@ -169,9 +84,9 @@ impl Ends {
     fn wait(&self, python: Python<'_>, count: usize, timeout: Timeout) -> PyResult<bool> {
         let deadline = lenient_deadline(timeout);
         // Something that had arrived before the last look may have set the event since.
-        while !self.group.want(count) {
-            if wait(python, &self.group.event, &mut EventCall, || Ok(deadline))?.is_none() {
-                return Ok(self.group.want(count));
+        while !self.raw.want(count) {
+            if wait(python, &self.raw, &mut ArrivedCall::default(), || Ok(deadline))?.is_none() {
+                return Ok(self.raw.want(count));
             }
         }
         Ok(true)
@@ -179,40 +94,32 @@ impl Ends {
 
     fn _wait_now(&self, python: Python<'_>, count: usize) -> PyResult<bool> {
         port::require_loop(python)?;
-        Ok(self.group.want(count))
+        Ok(self.raw.want(count))
     }
 
     fn _wait_later(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<Waiting> {
-        Waiting::yes_or_no(slf.py(), Held(slf.clone().unbind()), EventCall, timeout, |()| true)
+        let call = ArrivedCall::default();
+        Waiting::yes_or_no(slf.py(), Held(slf.clone().unbind()), call, timeout, |()| true)
     }
 
     /// Takes what has arrived, in its order.
     fn take(&self) -> Vec<u32> {
-        let taken = std::mem::take(&mut self.group.arrivals.enter().indexes);
-        let ended: Vec<Option<Watch>> = {
-            let mut watches = self.watches();
-            taken.iter().map(|index| watches.get_mut(*index as usize).and_then(Option::take)).collect()
-        };
-        drop(ended);
-        taken
+        self.raw.take()
     }
 
     /// Watches nothing any more.
     fn close(&self) {
-        let watches = std::mem::take(&mut *self.watches());
-        drop(watches);
+        self.raw.close();
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Nobody runs Python code in there, so nobody is in there now.
-        let Ok(watches) = self.watches.try_lock() else { return Ok(()) };
-        watches.iter().flatten().try_for_each(|watch| match watch.handle() {
+        self.raw.visit(|thing| match thing {
             Thing::Future(future) => visit.call(&future.0),
             Thing::Thread(completion) => visit.call(&completion.0),
         })
     }
 
     fn __clear__(&self) {
-        self.close();
+        self.raw.close();
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod barrier;
 pub mod condvar;
+pub mod ends;
 pub mod event;
 pub mod heap;
 pub mod line;
@@ -14,6 +15,7 @@ pub mod semaphore;
 
 pub use barrier::{ArriveCall, Arrived, Broken, RawBarrier};
 pub use condvar::{NotifiedCall, RawCondvar};
+pub use ends::{ArrivedCall, RawEnds};
 pub use event::{EventCall, RawEvent};
 pub use heap::Heap;
 pub use line::{Counters, Line, Name};

@@ -6,6 +6,7 @@
 //! A cell with a value keeps it beside this: whoever is the first to [`RawOnce::begin`] writes it and then
 //! finishes; whoever is the first to [`RawOnce::take`] may move it out. Finishing releases and waiting acquires.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -101,6 +102,12 @@ impl RawOnce {
         self.claims.load(Ordering::Relaxed) & TAKEN != 0
     }
 
+    /// One of whom will begin it, if that was said, while none has.
+    pub fn crew(&self) -> Option<&Crew> {
+        let lies_there = self.claims.load(Ordering::Acquire) & (AT_WORK | BEGUN) == 0;
+        self.crew.as_deref().filter(|_| lies_there)
+    }
+
     /// Whether it is finished.
     #[inline]
     pub fn is_done(&self) -> bool {
@@ -134,10 +141,8 @@ impl Resource for RawOnce {
         self.owner().map(|owner| Hold { owner, certain: true })
     }
 
-    fn crew(&self, show: &mut dyn FnMut(Owner)) -> bool {
-        let lies_there = self.claims.load(Ordering::Acquire) & (AT_WORK | BEGUN) == 0;
-        let crew = self.crew.as_ref().filter(|_| lies_there);
-        crew.inspect(|crew| crew.show(show)).is_some()
+    fn helpers(&self, show: &mut dyn FnMut(Owner) -> ControlFlow<()>) -> bool {
+        self.crew().map(|crew| crew.show(show)).is_some()
     }
 }
 

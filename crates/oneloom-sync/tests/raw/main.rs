@@ -5,6 +5,7 @@
 
 mod barrier;
 mod condvar;
+mod ends;
 mod event;
 mod graph;
 mod handover;

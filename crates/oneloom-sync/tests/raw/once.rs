@@ -1,5 +1,6 @@
 //! What happens once.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -180,14 +181,20 @@ fn what_is_being_worked_at_is_waited_for_as_what_somebody_holds() {
     let crew = Arc::new(Crew::new(1));
     crew.seat(0, me());
     let job = RawOnce::new(Name::NONE, "future").by_crew(Some(crew));
-    assert!(job.crew(&mut |owner| assert_eq!(owner, me())));
+    let mut shown = Vec::new();
+    let mut show = |owner| {
+        shown.push(owner);
+        ControlFlow::Continue(())
+    };
+    assert!(job.helpers(&mut show));
     job.set_at_work(Some(me()));
-    assert!(!job.crew(&mut |_| ()));
+    assert!(!job.helpers(&mut show));
     assert_eq!(job.hold(), Some(Hold { owner: me(), certain: true }));
     job.set_aside();
-    assert!(job.crew(&mut |_| ()) && job.hold().is_none());
+    assert!(job.helpers(&mut show) && job.hold().is_none());
     job.set_at_work(None);
-    assert!(!job.crew(&mut |_| ()) && job.hold().is_none());
+    assert!(!job.helpers(&mut show) && job.hold().is_none());
     job.finish();
-    assert!(!job.crew(&mut |_| ()));
+    assert!(!job.helpers(&mut show));
+    assert_eq!(shown, [me(); 2]);
 }

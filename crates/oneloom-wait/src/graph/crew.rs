@@ -1,12 +1,15 @@
-//! Deadlocks through a crew: work that nobody has begun is waited for in vain when each who could begin it is stuck.
+//! Deadlocks where any of several could help: work that nobody has begun is waited for in vain when each of the crew who
+//! could begin it is stuck, and so is the first of several ends when each who could bring one is.
 //!
 //! Such a wait has several ways out, and one open way is enough. So the walk gathers all whom `start` waits for,
 //! directly and through others; it is a deadlock when every one of them waits without a deadline, and `start` is
 //! among those that are waited for. Who waits for that from outside is no part of it: a victim's end frees it.
 
+use std::ops::ControlFlow;
+
 use super::{Certainty, Deadlock, Edge, step_of};
 use crate::atomic::{AtomicU64, Ordering};
-use crate::owner::{Owner, Registry, Standing, flag};
+use crate::owner::{Kind, Owner, Registry, Standing, flag};
 
 /// The places of those who work for everybody. An empty one may be taken at any time.
 pub struct Crew(Box<[AtomicU64]>);
@@ -32,9 +35,9 @@ impl Crew {
         self.0[place].store(worker.to_bits(), Ordering::Release);
     }
 
-    /// Shows who works in each place. Reads only atomics.
-    pub fn show(&self, each: &mut dyn FnMut(Owner)) {
-        self.0.iter().for_each(|worker| each(Owner::from_bits(worker.load(Ordering::Acquire))));
+    /// Shows who works in each place, until `each` has seen enough. Reads only atomics.
+    pub fn show(&self, each: &mut dyn FnMut(Owner) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.0.iter().try_for_each(|worker| each(Owner::from_bits(worker.load(Ordering::Acquire))))
     }
 }
 
@@ -58,11 +61,11 @@ pub(super) fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
                 next.push(holder);
             }
             Edge::RunsOn(thread) => next.push(thread),
-            Edge::Queued => {
+            Edge::AnyOf => {
                 if step.flags & flag::AWAITS != 0 {
                     found.certainty = Certainty::Suspected;
                 }
-                next = crew_of(registry, owner, step.sequence)?;
+                next = helpers_of(registry, owner, step.sequence)?;
             }
             Edge::HeldElsewhere(_) | Edge::Unheld => return None,
         }
@@ -82,13 +85,34 @@ pub(super) fn walk(registry: &Registry, start: Owner) -> Option<Deadlock> {
     comes_back.then_some(found)
 }
 
-/// Who could begin what `owner` waits for, if that is still the same wait.
-fn crew_of(registry: &Registry, owner: Owner, sequence: u64) -> Option<Vec<Owner>> {
+/// Who could help `owner`, if that is still the same wait and none of them can act, as far as can be seen from here. Where
+/// one can, which is nearly always, this takes no memory and looks no further.
+pub(super) fn helpers_of(registry: &Registry, owner: Owner, sequence: u64) -> Option<Vec<Owner>> {
     let place = registry.frame(owner)?.enter();
     let frame = place.waiting?;
     let fields = registry.read_wait(owner)?;
-    let mut crew = Vec::new();
+    let mut helpers = Vec::new();
+    let mut one_can_act = false;
+    let mut look = |helper| {
+        one_can_act = may_act(registry, helper);
+        if one_can_act {
+            return ControlFlow::Break(());
+        }
+        if !helpers.contains(&helper) {
+            helpers.push(helper);
+        }
+        ControlFlow::Continue(())
+    };
     // SAFETY: inside the gate, what the frame points to is alive.
-    let queued = unsafe { frame.resource.as_ref() }.crew(&mut |worker| crew.push(worker));
-    (queued && fields.sequence == sequence).then_some(crew)
+    let is_so = unsafe { frame.resource.as_ref() }.helpers(&mut look);
+    (is_so && !one_can_act && fields.sequence == sequence).then_some(helpers)
+}
+
+/// Whether `helper` is not seen to wait without a deadline. A task may be blocked with its loop.
+fn may_act(registry: &Registry, helper: Owner) -> bool {
+    match registry.kind(helper) {
+        Kind::Thread => registry.read_wait(helper).is_none_or(|wait| wait.flags & flag::TIMED != 0),
+        Kind::Task => false,
+        Kind::Free => true,
+    }
 }
