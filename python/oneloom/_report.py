@@ -56,6 +56,7 @@ _HINTS = {
 _HINT_FOR_POOLS = (
     "Likely fix: let no task wait for another of its own pool, or give that one another pool; more workers only put it off."
 )
+_HINT_FOR_FUTURES = "Likely fix: let no task wait for a result that needs its own."
 
 
 def name_of(party: _Party) -> str:
@@ -118,9 +119,16 @@ def describe(title: str, certainty: str, waits: list[_Wait]) -> str:
     everywhere = any(who[0] == "stranger" for who, *_ in waits)
     for wait, (holder, *_) in zip(waits, [*waits[1:], *waits[:1]]):
         lines += _lines_of(wait, holder if everywhere else None)
-    pools = any(how == "any of" for *_, how, _, _ in waits)
-    lines.append(_HINT_FOR_POOLS if pools else _HINTS[certainty])
+    lines.append(_hint(certainty, waits))
     return "\n".join(lines)
+
+
+def _hint(certainty: str, waits: list[_Wait]) -> str:
+    if any(how == "any of" for *_, how, _, _ in waits):
+        return _HINT_FOR_POOLS
+    if certainty == "certain" and all(kind == "future" for _, kind, *_ in waits):
+        return _HINT_FOR_FUTURES
+    return _HINTS[certainty]
 
 
 def _lines_of(wait: _Wait, holder: _Party | None = None) -> list[str]:
