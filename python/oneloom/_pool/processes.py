@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import threading
 from multiprocessing import process, util
 
 from oneloom import _native_pool
 from oneloom._pool.base import Pool, Settings, processors, require_count, require_workers
+from oneloom._pool.exit import end_all, end_at_exit, living
 from oneloom._pool.launch import Plan, Worker
 from oneloom._pool.map import run_chunk
 from oneloom._pool.worker import handle_record
@@ -119,8 +119,8 @@ class _Life:
         self._plan = plan
         self._family = family
         self._caller: Thread[None] | None = None
-        _end_at_exit()
-        _living[self] = None
+        end_at_exit(self)
+        _end_before_children()
         self._thread = Thread(target=self._keep, name=f"{plan.name} keeper", daemon=False)
         self._thread.start()
 
@@ -158,10 +158,17 @@ class _Life:
             seat.launched(worker.pid, worker)
 
     def _call(self) -> None:
-        try:
-            self.keeper.call(handle_record)
-        finally:
-            del _living[self]
+        self.keeper.call(handle_record)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Let the pool finish what it was given."""
+        self.keeper.shut_down()
+        if wait:
+            self.join()
+
+    def terminate(self) -> None:
+        """End the pool now."""
+        self.keeper.terminate()
 
     def join(self) -> None:
         """Wait for the threads, unless this is one of them. The pool is over."""
@@ -178,55 +185,36 @@ class _Life:
         if me in (self._thread, self._caller):
             return []
         # The keeper comes first: it starts the other.
-        self._thread.join()
+        self.join_keeper()
         return [self._thread] if self._caller is None else [self._thread, self._caller]
 
-
-# The pools that have not ended, whether anybody has them or not.
-_living: dict[_Life, None] = {}
-
-
-def _end_all() -> None:
-    """At exit: let pools finish what they were given, unless the program ends by Ctrl-C."""
-    try:
-        if issubclass(getattr(sys, "last_type", None) or Exception, KeyboardInterrupt):
-            raise KeyboardInterrupt
-        for life in list(_living):
-            life.keeper.shut_down()
-        for life in list(_living):
-            life.join()
-    except KeyboardInterrupt:
-        _terminate_all()
-
-
-def _terminate_all() -> None:
-    for life in list(_living):
-        life.keeper.terminate()
-    for life in list(_living):
-        life.join()
+    def join_keeper(self) -> None:
+        """Wait until all workers have ended. The pool is over."""
+        self._thread.join()
 
 
 def _end_what_is_left() -> None:
     """Before multiprocessing joins this process's children: its own children come here first, all others last.
 
-    Those have no pools any more then, unless a Ctrl-C came while threading shut down, which ignores it and goes on.
+    Those have no pools any more then, unless a Ctrl-C came while threading shut down, which ignores it and goes on. Whatever
+    a callback still does is not waited for any more.
     """
     if process.parent_process() is not None:
-        _end_all()
-    else:
-        _terminate_all()
+        end_all()
+        return
+    lives = [life for life in living() if isinstance(life, _Life)]
+    for life in lives:
+        life.terminate()
+    for life in lives:
+        life.join_keeper()
 
 
 _registered: list[int] = []
 
 
-def _end_at_exit() -> None:
-    """Have `_end_all` called when this process ends, before anybody joins its threads or children."""
+def _end_before_children() -> None:
+    """Have what is left ended when this process ends, before anybody joins its children."""
     pid = os.getpid()
     if pid not in _registered:
         _registered[:] = [pid]
-        threading._register_atexit(_end_all)  # type: ignore[attr-defined]
         util.Finalize(None, _end_what_is_left, exitpriority=100)
-
-
-os.register_at_fork(after_in_child=_living.clear)

@@ -6,13 +6,12 @@ Tasks go past this file: submitting one, and a worker's loop, are native. Here s
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
-import weakref
 
 from oneloom import _native_pool
 from oneloom._native import Lock
 from oneloom._pool.base import Pool, Settings, processors, require_workers
+from oneloom._pool.exit import end_at_exit
 from oneloom._thread import Thread
 
 TYPE_CHECKING = False
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from oneloom._pool.base import _P, _T
 
 _numbers = itertools.count(1)
-_pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
 
 
 class _Team:
@@ -96,7 +94,7 @@ class ThreadPool(_native_pool.ThreadPool, Pool):
         self._open(
             self.workers, self._team.hire, initializer, tuple(initargs), max_tasks_per_worker, timeout, retries, context
         )
-        _pools.add(self)
+        end_at_exit(self)
 
     if TYPE_CHECKING:
 
@@ -132,24 +130,3 @@ class ThreadPool(_native_pool.ThreadPool, Pool):
 
 
 ThreadPool.__module__ = "oneloom"
-
-
-def _finish() -> None:
-    """At exit: what was submitted is done, as with the standard library; but not after Ctrl-C, nor when it comes now."""
-    pools = list(_pools)
-    try:
-        if getattr(sys, "last_type", None) is KeyboardInterrupt:
-            raise KeyboardInterrupt
-        for pool in pools:
-            pool.shutdown(wait=False)
-        for pool in pools:
-            pool._shutdown(True, False)
-    except KeyboardInterrupt:
-        for pool in pools:
-            pool.terminate()
-        for pool in pools:
-            pool._shutdown(True, False)
-
-
-# Before the last look at which threads are there.
-threading._register_atexit(_finish)  # type: ignore[attr-defined]
