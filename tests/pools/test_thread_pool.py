@@ -326,6 +326,52 @@ def test_ctrl_c_while_a_program_ends_tells_its_tasks():
     assert run.out == "told\n"
 
 
+ENDLESS = """
+import contextvars, sys, time
+import oneloom
+from oneloom.concurrent.futures import ThreadPoolExecutor
+
+def work(*_):
+    print("ready", flush=True)
+    while True:
+        time.sleep(0.001)
+
+class Last:
+    # Lets the others go on when the interpreter does not wait for them any more.
+    def __del__(self, sleep=time.sleep):
+        sleep(0.2)
+
+sys.last_of_all = Last()
+if __name__ == "__main__":
+    {begin}
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param("pool = oneloom.ThreadPool(1); pool.submit(work)", id="task"),
+        pytest.param("oneloom.ThreadPool(1).submit(work)", id="task of a pool that nobody has"),
+        pytest.param("pool = oneloom.ThreadPool(1, context=contextvars.Context()); pool.submit(work)", id="task in a context"),
+        pytest.param("pool = oneloom.ThreadPool(1, initializer=work); pool.submit(abs, 1)", id="initializer"),
+        pytest.param("pool = oneloom.ThreadPool(1); pool.submit(time.sleep, 0.1).add_done_callback(work)", id="callback"),
+        pytest.param("pool = oneloom.ProcessPool(1); pool.submit(abs, 1).add_done_callback(work)", id="callback of a process pool"),
+        pytest.param("pool = ThreadPoolExecutor(1); pool.submit(work)", id="executor"),
+    ],
+)
+def test_a_second_ctrl_c_leaves_behind_what_does_not_listen(begin):
+    with program(ENDLESS.format(begin=begin)) as child:
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGINT)
+        while child.stderr.readline() != "KeyboardInterrupt\n":
+            pass
+        # It waits for the task, or is about to.
+        child.send_signal(signal.SIGINT)
+        run = finish(child)
+    assert run.status == -signal.SIGINT and "KeyboardInterrupt" in run.err and "FATAL" not in run.err, run
+
+
 def test_ctrl_c_while_a_thread_is_started_is_not_lost(monkeypatch):
     class Interrupted(oneloom.Thread):
         def start(self):

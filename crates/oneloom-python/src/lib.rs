@@ -12,6 +12,7 @@
 
 mod arguments;
 mod barrier;
+mod calls;
 mod completion;
 mod condition;
 mod describe;

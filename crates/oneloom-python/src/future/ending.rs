@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::class::Future;
 use super::content::State;
 use super::observed;
 use super::{Dispatch, Inner, Outcome, Promise};
+use crate::calls;
 use crate::environment::notifying;
 use crate::errors::INVALID_STATE;
 use crate::once::intern;
@@ -274,7 +276,7 @@ impl Inner {
 /// Calls one that wanted to be told. An exception is logged, and hinders nobody.
 fn call(callback: &Bound<'_, PyAny>, future: &Bound<'_, Future>) -> PyResult<()> {
     let python = callback.py();
-    match callback.call1((future,)) {
+    match calls::call(callback, &PyTuple::new(python, [future])?, None) {
         Err(error) if error.is_instance_of::<PyException>(python) => {
             let module = python.import(intern!(python, "oneloom._future"))?;
             module

@@ -12,8 +12,9 @@ use oneloom_exec::packet::Packet;
 use oneloom_exec::pool::Pool;
 use oneloom_exec::seat::{self, Seat as RawSeat};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 
+use crate::calls;
 use crate::future::{Dispatch, Outcome, Promise};
 use crate::shared::error;
 
@@ -215,7 +216,8 @@ impl PoolKeeper {
                 Ok(Calling::Record(packet)) => packet
                     .bytes()
                     .map_err(error)
-                    .and_then(|bytes| handle.call1((PyBytes::new(python, bytes),)).map(drop)),
+                    .and_then(|bytes| PyTuple::new(python, [PyBytes::new(python, bytes)]))
+                    .and_then(|args| calls::call(handle, &args, None).map(drop)),
                 Ok(Calling::Over) | Err(_) => return,
             };
             if let Err(failure) = called {

@@ -23,6 +23,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::handed_over::ThreadTask;
 use crate::arguments::{Timeout, seconds};
+use crate::calls;
 use crate::environment::{PythonThread, detached};
 use crate::errors::INITIALIZER;
 use crate::future::{Cancel, Dispatch, Future, Outcome, Promise, Unpack};
@@ -235,7 +236,7 @@ impl Team {
     /// Calls the initializer. False if it has raised here or elsewhere; then all that is to be done fails.
     fn initialise(&self, python: Python<'_>) -> PyResult<bool> {
         if let (None, Some((function, args))) = (self.refused.get(), &self.initializer) {
-            if let Err(error) = function.call1(python, args.bind(python)) {
+            if let Err(error) = calls::call(function.bind(python), args.bind(python), None) {
                 let _ = self.refused.set(error.into_value(python).into_any());
             }
         }
@@ -316,12 +317,17 @@ fn call(
     kwargs: Option<&Py<PyDict>>,
     context: Option<&Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
+    let (function, args) = (function.bind(python), args.bind(python));
     let kwargs = kwargs.map(|kwargs| kwargs.bind(python));
-    let Some(context) = context else { return function.call(python, args.bind(python), kwargs) };
-    let copy = context.call_method0(python, intern!(python, "copy"))?;
-    let whole = std::iter::once(function.bind(python).clone()).chain(args.bind(python).iter());
-    let whole = PyTuple::new(python, whole.collect::<Vec<_>>())?;
-    copy.call_method(python, intern!(python, "run"), whole, kwargs)
+    let called = if let Some(context) = context {
+        let copy = context.bind(python).call_method0(intern!(python, "copy"))?;
+        let whole = std::iter::once(function.clone()).chain(args.iter());
+        let whole = PyTuple::new(python, whole.collect::<Vec<_>>())?;
+        calls::call(&copy.getattr(intern!(python, "run"))?, &whole, kwargs)
+    } else {
+        calls::call(function, args, kwargs)
+    };
+    called.map(Bound::unbind)
 }
 
 /// How long this thread has kept the interpreter. Functions written in C never let go of it by themselves, and between
