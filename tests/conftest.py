@@ -207,11 +207,11 @@ def finish(child, timeout=PROGRAM_DEADLINE):
 
 
 @contextlib.contextmanager
-def script(folder, code, *arguments, options=()):
+def script(folder, code, *arguments, options=(), env=None):
     """As `program`, from a file, so that children can import its main module."""
     path = folder / "script.py"
     path.write_text(textwrap.dedent(code))
-    with program(None, command=[sys.executable, *options, str(path), *map(str, arguments)]) as child:
+    with program(None, command=[sys.executable, *options, str(path), *map(str, arguments)], env=env) as child:
         yield child
 
 

@@ -42,8 +42,9 @@ class Neighbours:
     def __init__(self, make, pool):
         self.seen, self.pool, self.futures = make.seen, pool, []
 
-    def submit(self, count):
-        self.futures += [self.pool.submit(tasks.neighbour, number) for number in range(len(self.futures), len(self.futures) + count)]
+    def submit(self, count, seconds=0):
+        for _ in range(count):
+            self.futures.append(self.pool.submit(tasks.neighbour, len(self.futures), seconds))
 
     def check(self):
         results = [future.result(PATIENCE) for future in self.futures]

@@ -47,8 +47,10 @@ class DiesWhenWritten:
         die(self.how)
 
 
-def neighbour(number):
+def neighbour(number, seconds=0):
     """A task that harms nobody, and who ran it."""
+    if seconds:
+        time.sleep(seconds)
     return number, os.getpid()
 
 

@@ -104,22 +104,20 @@ def test_time_limits_are_met_under_load(kind):
 
 @pytest.mark.stress
 def test_a_time_limit_never_hits_a_neighbour(make, seed):
-    """Tasks that take about as long as they may, among tasks without a limit."""
+    """Tasks that take about as long as they may, among so short ones that workers have several of them at hand."""
     rng = random.Random(seed)
     pool = make()
-    limited = pool.options(timeout=0.03)
-    futures = []
+    limited = pool.options(timeout=0.01)
+    neighbours, about_to_end = Neighbours(make, pool), [limited.submit(tasks.pause, 60)]
     for _ in range(int(20 * min(STRESS, 20))):
-        futures.append((limited.submit(tasks.pause, rng.uniform(0.028, 0.031)), True))
-        futures += [(pool.submit(tasks.pause, rng.uniform(0, 0.003)), False) for _ in range(3)]
-    futures.append((limited.submit(tasks.pause, 60), True))
-    ends = 0
-    for future, may_end in futures:
-        error = future.exception(PATIENCE)
-        assert error is None or (may_end and isinstance(error, TimeoutError)), repr(error)
-        ends += error is not None
-    print(f"{ends} of {len(futures) // 4 + 1} were ended")
-    assert ends >= 1
+        about_to_end.append(limited.submit(tasks.pause, rng.uniform(0.009, 0.0105)))
+        neighbours.submit(1, 0.01)
+        neighbours.submit(50)
+    neighbours.check()
+    errors = [future.exception(PATIENCE) for future in about_to_end]
+    ends = sum(isinstance(error, TimeoutError) for error in errors)
+    print(f"{ends} of {len(errors)} were ended")
+    assert 1 <= ends == len(errors) - errors.count(None), errors
 
 
 @pytest.mark.stress

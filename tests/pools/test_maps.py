@@ -168,11 +168,10 @@ def test_a_map_that_nobody_asks_is_done_for_its_effects(make_pool, tmp_path):
 
 
 @pytest.mark.parametrize("give_up", [lambda results: results.close(), lambda results: None], ids=["closed", "dropped"])
-def test_a_map_that_is_given_up_takes_and_does_no_more(make_pool, tmp_path, give_up):
-    taken = []
+def test_a_map_that_is_given_up_does_no_more(make_pool, tmp_path, give_up):
     with make_pool(1) as pool:
-        results = pool.map(leave, (taken.append(number) or tmp_path / str(number) for number in range(10_000)), chunksize=1)
+        results = pool.map(leave, [tmp_path / str(number) for number in range(5000)], chunksize=1)
         next(results)
         give_up(results)
         del results
-    assert len(list(tmp_path.iterdir())) <= len(taken) < 1000
+    assert len(list(tmp_path.iterdir())) < 1000

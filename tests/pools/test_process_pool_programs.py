@@ -85,6 +85,33 @@ def test_ctrl_c_ends_the_program_and_its_workers_promptly(tmp_path, method, wher
     wait_until(lambda: all(map(has_ended, pids)))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_ctrl_c_that_the_program_sees_to_leaves_tasks_alone(tmp_path, method):
+    code = """
+    import os, signal, sys, time
+    import oneloom
+
+    def work(path):
+        print("begun", flush=True)
+        while not os.path.exists(path):
+            time.sleep(0.001)
+        return "done"
+
+    if __name__ == "__main__":
+        with oneloom.ProcessPool(1, start_method=sys.argv[1]) as pool:
+            future = pool.submit(work, sys.argv[2])
+            signal.signal(signal.SIGINT, lambda *_: print("heard", flush=True))
+            print(future.result())
+    """
+    with script(tmp_path, code, method, tmp_path / "now") as child:
+        assert child.stdout.readline() == "begun\n"
+        os.killpg(child.pid, signal.SIGINT)
+        assert child.stdout.readline() == "heard\n"
+        (tmp_path / "now").touch()
+        ran = finish(child).check()
+    assert (ran.out, ran.err) == ("done\n", "")
+
+
 def test_ctrl_c_that_threading_ignores_ends_the_program_all_the_same(tmp_path):
     code = """
     import os, signal, sys, threading, time
@@ -165,7 +192,7 @@ def test_what_workers_write_comes_line_by_line(tmp_path):
     import oneloom
 
     def say(number):
-        for _ in range(20):
+        for _ in range(500):
             print("out", number, "x" * 50)
         print("no end of line", number, file=sys.stderr, end=";")
 
@@ -175,8 +202,28 @@ def test_what_workers_write_comes_line_by_line(tmp_path):
     """
     ran = run_script(tmp_path, code).check()
     assert all(re.fullmatch(r"out \d x{50}", line) for line in ran.out.splitlines())
-    assert len(ran.out.splitlines()) == 200
+    assert len(ran.out.splitlines()) == 5000
     assert ran.err.count("no end of line") == 10
+
+
+def test_a_line_comes_while_its_task_goes_on(tmp_path):
+    code = """
+    import os, sys, time
+    import oneloom
+
+    def say(path):
+        print("a line")
+        while not os.path.exists(path):
+            time.sleep(0.001)
+
+    if __name__ == "__main__":
+        with oneloom.ProcessPool(1) as pool:
+            pool.submit(say, sys.argv[1]).result()
+    """
+    with script(tmp_path, code, tmp_path / "now", env={"PYTHONUNBUFFERED": ""}) as child:
+        assert child.stdout.readline() == "a line\n"
+        (tmp_path / "now").touch()
+        finish(child).check()
 
 
 def test_waiting_for_a_task_that_lasts_is_no_deadlock(tmp_path):
