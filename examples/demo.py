@@ -45,9 +45,9 @@ def check(holds: bool, otherwise: str) -> None:
         raise Difference(otherwise)
 
 
-def word_count_in_a_pipeline(rounds: int) -> None:
+def word_count_in_a_pipeline(rounds: int, most: int | None) -> None:
     page.heading("1  Threads and coroutines share one queue")
-    corpora = [word_count.Corpus(whole_files=False), word_count.Corpus(whole_files=True)]
+    corpora = [word_count.Corpus(whole_files=whole, most=most) for whole in (False, True)]
     pieces = [sum(1 for _ in corpus) for corpus in corpora]
     page.paragraph(
         f"A coroutine reads the source of Python's own standard library ({pieces[1]:,} files, {pieces[0]:,} lines), "
@@ -90,9 +90,9 @@ def word_count_in_a_pipeline(rounds: int) -> None:
     page.line(f"Equal results in every run: {answers[0].total():,} words, mostly {common}.", "good")
 
 
-def files_on_pools(rounds: int) -> None:
+def files_on_pools(rounds: int, most: int | None) -> None:
     page.heading("2  One interface for pools of threads and of processes")
-    paths = hash_files.corpus()
+    paths = hash_files.corpus(most)
     page.paragraph(
         f"Hash each of the same {len(paths):,} files and count its words: one task a file, {hash_files.WORKERS} "
         f"workers. Seconds, the pool's start and end included, median of {page.plural(rounds, 'round')}:"
@@ -271,6 +271,7 @@ def positive(text: str) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="oneloom's main job on one page; takes less than a minute.")
     parser.add_argument("--rounds", type=positive, default=3, help="how often to measure each thing (default: 3)")
+    parser.add_argument("--files", type=positive, help="how many of the library's files to read at most (default: all)")
     parser.add_argument(
         "--patience", type=positive, default=5, metavar="SECONDS",
         help="how long the watchdog waits for the program that hangs (default: 5)",
@@ -279,8 +280,8 @@ def main() -> int:
     print(page.styled(f"oneloom {importlib.metadata.version('oneloom')}", "strong"), end="")
     print(f" on Python {platform.python_version()}, {page.plural(os.cpu_count() or 1, 'core')}")
     try:
-        word_count_in_a_pipeline(options.rounds)
-        files_on_pools(options.rounds)
+        word_count_in_a_pipeline(options.rounds, options.files)
+        files_on_pools(options.rounds, options.files)
         unedited_program(options.rounds)
         two_locks(options.patience)
     except Difference as difference:

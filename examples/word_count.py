@@ -35,15 +35,15 @@ find_words = re.compile(r"\w+").findall
 
 
 class Corpus:
-    """The standard library's source files, handed out line by line or file by file."""
+    """The standard library's source files, or the first `most` of them, handed out line by line or file by file."""
 
-    def __init__(self, *, whole_files: bool) -> None:
+    def __init__(self, *, whole_files: bool, most: int | None = None) -> None:
         root = Path(sysconfig.get_paths()["stdlib"])
         # Some distributions leave the tests out: without them the corpus is much the same everywhere.
         self.paths = [
             path for path in sorted(root.rglob("*.py"))
             if not TESTS_AND_PACKAGES.intersection(path.relative_to(root).parts)
-        ]
+        ][:most]
         self.whole_files = whole_files
 
     def __iter__(self) -> Iterator[str]:

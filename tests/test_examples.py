@@ -95,7 +95,7 @@ def test_the_unedited_programs_do_not_import_oneloom(name):
 
 @pytest.mark.deadline(150)
 def test_demo_shows_its_four_parts_on_one_page():
-    done = run_example("demo.py", "--rounds", "1", "--patience", "2", timeout=DEMO_DEADLINE).check()
+    done = run_example("demo.py", "--rounds", "1", "--files", "300", "--patience", "2", timeout=DEMO_DEADLINE).check()
     assert re.findall(r"^[1-9]  ", done.out, re.MULTILINE) == ["1  ", "2  ", "3  ", "4  "]
     assert "Equal results in every run" in done.out
     assert "Equal answers in every run" in done.out
@@ -129,7 +129,7 @@ def test_demo_fails_when_results_differ(tmp_path):
         "    answer['self'] -= 1\n"
         "    return answer\n"
         "word_count.PIPELINES['oneloom'] = lossy\n"
-        "sys.argv = ['demo.py', '--rounds', '1']\n"
+        "sys.argv = ['demo.py', '--rounds', '1', '--files', '20']\n"
         f"runpy.run_path({str(EXAMPLES / 'demo.py')!r}, run_name='__main__')\n"
     )
     with program(None, command=[sys.executable, str(spoiled)]) as child:

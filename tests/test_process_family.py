@@ -66,22 +66,26 @@ def test_what_a_grandchild_returns_is_not_the_result():
 
 
 def test_two_hundred_leave_nothing_behind():
-    started(method="spawn").join()  # What multiprocessing itself opens once.
-    gc.collect()
-    descriptors = len(os.listdir("/proc/self/fd"))
-    others = multiprocessing.active_children()  # Of tests before this one.
-    processes = [started(pow, 2, number) for number in range(200)]
-    assert [process.result(PATIENCE) for process in processes] == [2**number for number in range(200)]
-    del processes
-    gc.collect()
-    assert set(multiprocessing.active_children()) <= set(others)
-    assert not zombies()
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
-
-
-def zombies():
-    found = subprocess.run(["ps", "-o", "stat=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False)
-    return [line for line in found.stdout.splitlines() if line.startswith("Z")]
+    code = """
+        import gc, multiprocessing, os, subprocess, oneloom
+        if __name__ == "__main__":
+            def started(method, number):
+                process = oneloom.Process(target=pow, args=(2, number), start_method=method)
+                process.start()
+                return process
+            started("spawn", 1).join()  # What multiprocessing itself opens once.
+            gc.collect()
+            descriptors = len(os.listdir("/proc/self/fd"))
+            processes = [started("fork", number) for number in range(200)]
+            assert [process.result(60) for process in processes] == [2**number for number in range(200)]
+            del processes
+            gc.collect()
+            assert not multiprocessing.active_children()
+            assert len(os.listdir("/proc/self/fd")) <= descriptors
+            children = subprocess.run(["ps", "-o", "stat=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+            print("zombies:", children.stdout.count("Z"))
+    """
+    assert run_program(code, timeout=60).check().out == "zombies: 0\n"
 
 
 def test_a_start_that_fails_leaves_a_process_that_can_be_started():
