@@ -160,6 +160,8 @@ def test_private_names_that_programs_reach_for_are_there(name):
         for private in privates:
             if private == "_recursion_count" and sys.version_info < (3, 12):
                 continue
+            if private in ("_initializer", "_initargs") and sys.version_info >= (3, 14):
+                continue  # They stand in a context.
             assert hasattr(getattr(original, kind)(), private) and hasattr(getattr(drop_in, kind)(), private), (kind, private)
             assert callable(getattr(getattr(original, kind)(), private)) == callable(getattr(getattr(drop_in, kind)(), private))
     if name == "asyncio":

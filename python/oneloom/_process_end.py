@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from multiprocessing import popen_fork, popen_forkserver, popen_spawn_posix
@@ -31,12 +32,22 @@ _NAP, _FIRST_LOOK, _RAREST_LOOK = 20, 1000, 60_000
 
 
 @contextlib.contextmanager
-def start_method_left_open() -> Iterator[None]:
-    """What multiprocessing does meanwhile does not pass its default off as the program's choice of a start method."""
+def preparing_child() -> Iterator[None]:
+    """While multiprocessing collects what a child is told.
+
+    Its default does not pass for the program's choice of a start method afterwards. A main module that came by standard
+    input has a file only by name: without that, no child tries to import it.
+    """
     chosen = multiprocessing.get_start_method(allow_none=True)
+    main = vars(sys.modules["__main__"])
+    came_by_input = main.get("__file__") == "<stdin>"
+    if came_by_input:
+        del main["__file__"]
     try:
         yield
     finally:
+        if came_by_input:
+            main["__file__"] = "<stdin>"
         if chosen is None:
             multiprocessing.set_start_method(None, force=True)
 
@@ -59,7 +70,7 @@ class KnownEnd(popen_fork.Popen):
         self._noting = threading.RLock()  # A signal handler may come while its thread holds it.
         self._is_noting = False
         self._out_of_memory_kills = out_of_memory_kills()
-        with start_method_left_open():
+        with preparing_child():
             super().__init__(process_obj)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:

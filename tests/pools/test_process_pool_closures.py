@@ -1,13 +1,15 @@
 """Functions that nobody finds by a name, in a process pool: lambdas, closures, and what a session or a notebook defines."""
 
 import pickle
+import sys
+import textwrap
 
 import process_tasks as tasks
 import pytest
 from process_tasks import METHODS, PATIENCE
 
 import oneloom
-from conftest import run_program, run_script
+from conftest import finish, program, run_program, run_script
 from oneloom._pool import pickling
 
 
@@ -67,6 +69,23 @@ def test_what_a_program_without_a_file_defines_travels():
         "forkserver 6 True 12",
         "the new one",
     ]
+
+
+def test_a_program_that_comes_by_standard_input_has_no_file_that_workers_could_import(tmp_path):
+    code = """
+        import oneloom
+
+        def double(number):
+            return 2 * number
+
+        for method in "fork", "spawn", "forkserver":
+            with oneloom.ProcessPool(1, start_method=method) as pool:
+                print(list(pool.map(double, range(3))))
+        """
+    (tmp_path / "input").write_text(textwrap.dedent(code))
+    with open(tmp_path / "input") as source, program(None, command=[sys.executable], stdin=source) as child:
+        ran = finish(child).check()
+    assert (ran.out, ran.err) == ("[0, 2, 4]\n" * 3, "")
 
 
 def test_functions_of_the_main_module_share_its_globals_with_the_initializer(tmp_path):

@@ -112,6 +112,29 @@ def test_ctrl_c_that_the_program_sees_to_leaves_tasks_alone(tmp_path, method):
     assert (ran.out, ran.err) == ("done\n", "")
 
 
+@pytest.mark.parametrize("kind", ["ThreadPool", "ProcessPool"])
+def test_ctrl_c_in_a_map_frees_the_workers_of_a_pool_that_lives_on(tmp_path, kind):
+    code = """
+    import os, signal, sys, threading, time
+    import oneloom
+
+    def until_cancelled(_):
+        while not oneloom.cancelled():
+            time.sleep(0.001)
+
+    if __name__ == "__main__":
+        with getattr(oneloom, sys.argv[1])(2) as pool:
+            results = pool.map(until_cancelled, range(100))
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            try:
+                next(results)
+            except KeyboardInterrupt:
+                print("interrupted", list(results), pool.submit(abs, -1).result())
+    """
+    ran = run_script(tmp_path, code, kind).check()
+    assert ran.out == "interrupted [] 1\n"
+
+
 def test_ctrl_c_that_threading_ignores_ends_the_program_all_the_same(tmp_path):
     code = """
     import os, signal, sys, threading, time

@@ -450,7 +450,7 @@ def test_no_more_than_the_tasks_at_hand_keep_others_from_python():
         assert longest < max(0.1, (time.monotonic() - began) / 2)
 
 
-def test_a_bar_shows_progress_on_a_terminal_only(monkeypatch):
+def test_a_bar_shows_progress_on_a_terminal_and_in_a_notebook_only(monkeypatch):
     class Terminal:
         encoding = "utf-8"
 
@@ -475,10 +475,14 @@ def test_a_bar_shows_progress_on_a_terminal_only(monkeypatch):
         monkeypatch.setattr(sys, "stderr", file)
         assert list(pool.map(square, range(50), progress=True)) == [number * number for number in range(50)]
         assert file.text == ""
+        notebook = type("OutStream", (Terminal,), {"__module__": "ipykernel.iostream"})(False)
+        monkeypatch.setattr(sys, "stderr", notebook)
+        assert list(pool.map(square, range(50), progress=True)) == [number * number for number in range(50)]
+        assert "50/50" in notebook.text
 
 
 def test_without_the_package_for_bars_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.std", None)
     with oneloom.ThreadPool(1) as pool:
         with pytest.raises(ImportError, match=r"oneloom\[progress\]"):
             pool.map(square, [1], progress=True)

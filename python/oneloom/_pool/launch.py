@@ -12,7 +12,7 @@ from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
 from oneloom import shared
 from oneloom._pool import pickling, worker
 from oneloom._process import MAIN_GUARD, SAID_WHY
-from oneloom._process_end import STARTED_BY, KnownEnd, start_method_left_open
+from oneloom._process_end import STARTED_BY, KnownEnd, preparing_child
 from oneloom._worker_died import WorkerDied, in_words
 
 TYPE_CHECKING = False
@@ -74,7 +74,7 @@ class Plan:
         try:
             if method != "fork":
                 # They last, and would pass on to others' processes what is blocked here.
-                with start_method_left_open():
+                with preparing_child():
                     (forkserver if method == "forkserver" else resource_tracker).ensure_running()
             # A Ctrl-C before the worker is ready for it would end it.
             before = pthread_sigmask(SIG_BLOCK, (SIGINT,))
@@ -159,7 +159,7 @@ class Main:
     """
 
     def __init__(self) -> None:
-        with start_method_left_open():
+        with preparing_child():
             self._path = spawn.get_preparation_data("").get("init_main_from_path")
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:

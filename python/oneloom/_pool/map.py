@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from importlib import import_module
 from itertools import islice, starmap
 
 from oneloom._native import Lock
@@ -257,10 +258,15 @@ class Results(Batches, Generic["_T"]):
 
     def _next_batch(self) -> list[Any] | None:
         """Wait for the next results; None if there are none left. What `next` asks when it has no more."""
-        while (future := self._next_future()) is not None:
-            self._ahead.wait(future)
-            if batch := self._take():
-                return batch
+        try:
+            while (future := self._next_future()) is not None:
+                self._ahead.wait(future)
+                if batch := self._take():
+                    return batch
+        except KeyboardInterrupt:
+            # The pool may be there for long, in a session or a notebook: its workers are to be free again.
+            self._give_up(running=True)
+            raise
         self._end()
         return None
 
@@ -290,8 +296,8 @@ class Results(Batches, Generic["_T"]):
                 self._window = max(self._least_window, min(int(self._taken * _MOMENT / passed), _FARTHEST))
                 self._taken, self._moment = 0, time.monotonic()
             self._feed()
-        if self._bar is not None:
-            self._bar.update(len(batch))
+            if self._bar is not None:
+                self._bar.update(len(batch))
         return batch
 
     def _settle(self, future: Future[Any], items: list[Any], batch: list[Any]) -> None:
@@ -335,13 +341,16 @@ class Results(Batches, Generic["_T"]):
 
     def close(self) -> None:
         """Take no more items, and cancel what has not begun. There are no more results after it."""
+        self._give_up(running=False)
+
+    def _give_up(self, running: bool) -> None:
         with self._lock:
             self._is_new = self._is_open = False
             self._items = None
             futures = self._ahead.clear()
         self._drop()
         for future in futures:
-            future.cancel()
+            future.cancel(running)
         if self._bar is not None:
             self._bar.close()
 
@@ -375,15 +384,17 @@ class Results(Batches, Generic["_T"]):
 
 
 def _bar(total: int | None) -> Any:
+    stream = sys.stderr
+    # A notebook's is no terminal, but it has a reader.
+    is_notebook = type(stream).__module__ == "ipykernel.iostream"
     try:
-        from tqdm import tqdm
+        kind = import_module("tqdm.auto" if is_notebook else "tqdm.std").tqdm
     except ImportError:
         raise ImportError(
             "progress=True shows a bar by the package tqdm, which is not there. Likely fix: pip install 'oneloom[progress]'"
         ) from None
 
     # Without the thread that would only watch whether the bar moves.
-    bar = type("Bar", (tqdm,), {"monitor_interval": 0})
-    stream = sys.stderr
-    silent = stream is None or not stream.isatty()
+    bar = type("Bar", (kind,), {"monitor_interval": 0})
+    silent = not is_notebook and (stream is None or not stream.isatty())
     return bar(total=total, file=stream, disable=silent)

@@ -133,9 +133,9 @@ def _must_go_by_value() -> bool:
 
 
 def _is_interactive() -> bool:
-    """Whether `__main__` is a session or a notebook: no child can import it."""
+    """Whether `__main__` is a session, a notebook or came by standard input: no child can import it."""
     main = sys.modules.get("__main__")
-    return getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None
+    return getattr(main, "__file__", None) in (None, "<stdin>") and getattr(main, "__spec__", None) is None
 
 
 def _can_be_found(thing: Any) -> bool:

@@ -44,8 +44,9 @@ impl ThreadTask {
 
 #[pymethods]
 impl ThreadTask {
-    /// Runs it, unless its future was cancelled. Once.
-    fn run(&self, python: Python<'_>) -> PyResult<()> {
+    /// Runs it, unless its future was cancelled. Once. Who calls it has a context on CPython 3.14, which it needs not.
+    #[pyo3(signature = (_context=None, /))]
+    fn run(&self, python: Python<'_>, _context: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         task.map_or(Ok(()), |task| task.run(python, owner::thread(python), &Running::default()))
     }

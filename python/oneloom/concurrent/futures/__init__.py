@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import concurrent.futures as _original
 import importlib
+import sys
 from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
@@ -28,6 +29,8 @@ from oneloom._compat.mirror import mirror as _mirror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    if sys.version_info >= (3, 14):
+        from concurrent.futures import InterpreterPoolExecutor as InterpreterPoolExecutor
     from typing import Any
 
     from oneloom._future import Future as Future
@@ -40,6 +43,8 @@ __all__ = [
     "FIRST_COMPLETED", "FIRST_EXCEPTION", "ALL_COMPLETED", "CancelledError", "TimeoutError", "InvalidStateError",
     "BrokenExecutor", "Future", "Executor", "wait", "as_completed", "ProcessPoolExecutor", "ThreadPoolExecutor",
 ]
+if sys.version_info >= (3, 14):
+    __all__ += ["InterpreterPoolExecutor"]  # The namesake's.
 
 # Imported when asked for: nobody pays for what is not used, and what these are made from asks for this module itself.
 _OURS = {

@@ -2,7 +2,8 @@
 
 What a program can see of the standard library's executor is there: its threads, its attributes, its way of ending. An
 executor whose `_work_queue` or `_idle_semaphore` is looked at or replaced, whose `_max_workers` is changed, or whose
-`_adjust_thread_count` is overridden follows the standard library's algorithm from then on: as fast as there, no faster.
+`_adjust_thread_count` or `prepare_context` (CPython 3.14) is overridden follows the standard library's algorithm from then
+on: as fast as there, no faster.
 
 What the standard library keeps for all executors (which threads are joined at exit, and that it is time to exit) is kept
 there alone.
@@ -11,6 +12,7 @@ there alone.
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from concurrent.futures.thread import BrokenThreadPool
 
@@ -38,10 +40,12 @@ if not TYPE_CHECKING:
 class _Crew:
     """An executor's threads, and how they begin and end. Does not keep the executor, so that it can be dropped."""
 
-    def __init__(self, executor: Any, pool: ThreadPool) -> None:
+    def __init__(
+        self, executor: Any, pool: ThreadPool, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    ) -> None:
         self._prefix = executor._thread_name_prefix
-        self._initializer = executor._initializer
-        self._initargs = executor._initargs
+        self._initializer = initializer
+        self._initargs = initargs
         self._threads = executor._threads
         self._executor = weakref.ref(executor)
         self._pool = weakref.ref(pool)
@@ -74,7 +78,10 @@ class _Crew:
             _original._base.LOGGER.critical("Exception in worker", exc_info=True)
         if self._queue is not None:
             del worker
-            _original._worker(self._executor, self._queue, None, ())
+            if sys.version_info >= (3, 14):
+                _original._worker(self._executor, _original.WorkerContext(None, ()), self._queue)
+            else:
+                _original._worker(self._executor, self._queue, None, ())
 
     def hand_over(self, queue: Any) -> None:
         """From now on the threads take what is in `queue`, as the standard library's do."""
@@ -116,6 +123,11 @@ class _Inside:
         vars(executor)[self._name] = value
 
 
+def _is_overridden(kind: type, name: str) -> bool:
+    ours, theirs = getattr(ThreadPoolExecutor, name, None), getattr(kind, name, None)
+    return getattr(theirs, "__func__", theirs) is not getattr(ours, "__func__", ours)
+
+
 class ThreadPoolExecutor(_StandardExecutor):
     """Calls functions in threads of its own, at most `max_workers` of them, started when there is something to do.
 
@@ -137,6 +149,7 @@ class ThreadPoolExecutor(_StandardExecutor):
         _broken: bool
         _shutdown_lock: Any
         _threads: set[Thread[None]]
+        _resolve_work_item_task: Any
 
         def _adjust_thread_count(self) -> None: ...
 
@@ -151,12 +164,13 @@ class ThreadPoolExecutor(_StandardExecutor):
         thread_name_prefix: str = "",
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
+        **ctxkwargs: Any,
     ) -> None:
-        super().__init__(max_workers, thread_name_prefix, initializer, initargs)
-        if type(self)._adjust_thread_count is not ThreadPoolExecutor._adjust_thread_count:
+        super().__init__(max_workers, thread_name_prefix, initializer, initargs, **ctxkwargs)
+        if any(_is_overridden(type(self), name) for name in ("_adjust_thread_count", "prepare_context")):
             return
         engine = ThreadPool()
-        self._crew = _Crew(self, engine)
+        self._crew = _Crew(self, engine, initializer, initargs)
         engine._open(self._max_workers, self._crew.hire, None, (), None, None, 0, None)
         self._engine = self._pool = engine
 
@@ -179,12 +193,16 @@ class ThreadPoolExecutor(_StandardExecutor):
         """What the standard library does; or the error that it raises."""
         with self._shutdown_lock, _original._global_shutdown_lock:
             if self._broken:
-                raise BrokenThreadPool(self._broken)
+                raise getattr(self, "BROKEN", BrokenThreadPool)(self._broken)
             if self._shutdown or _original._shutdown:
                 what = "" if self._shutdown else "interpreter "
                 raise RuntimeError(f"cannot schedule new futures after {what}shutdown")
             future: Future[Any] = Future()
-            self._work_queue.put(_original._WorkItem(future, fn, args, kwargs))
+            if sys.version_info >= (3, 14):
+                item = _original._WorkItem(future, self._resolve_work_item_task(fn, args, kwargs))
+            else:
+                item = _original._WorkItem(future, fn, args, kwargs)
+            self._work_queue.put(item)
             self._adjust_thread_count()
             return future
 
