@@ -279,6 +279,26 @@ def test_signatures_of_asyncio_classes_are_the_namesakes(name):
         assert inspect.iscoroutinefunction(getattr(ours, member)) == is_async, member
 
 
+@pytest.mark.parametrize("name", ["Future", "Executor", "ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_executors_and_futures_take_what_the_namesakes_take(name):
+    ours, theirs = getattr(oneloom.concurrent.futures, name), getattr(concurrent.futures, name)
+    for member in [m for m in dir(theirs) if not m.startswith("_")] + ["__init__"]:
+        if not inspect.isroutine(getattr(theirs, member)) or (name, member) == ("Future", "__init__"):
+            continue
+        have = inspect.signature(getattr(ours, member)).parameters
+        for parameter in inspect.signature(getattr(theirs, member)).parameters.values():
+            if parameter.name not in ("self", "fn"):
+                ours_is = have[parameter.name]
+                assert (ours_is.kind, ours_is.default) == (parameter.kind, parameter.default), (member, parameter)
+
+
+@pytest.mark.parametrize("name", ["wait", "as_completed"])
+def test_functions_that_wait_take_what_the_namesakes_take(name):
+    ours, theirs = getattr(oneloom.concurrent.futures, name), getattr(concurrent.futures, name)
+    want, have = inspect.signature(theirs).parameters, inspect.signature(ours).parameters
+    assert [(p.name, p.kind, p.default) for p in have.values()] == [(p.name, p.kind, p.default) for p in want.values()]
+
+
 def test_thread_takes_what_the_standard_one_takes():
     ours = inspect.signature(oneloom.Thread.__init__).parameters
     for name, parameter in inspect.signature(threading.Thread.__init__).parameters.items():

@@ -59,6 +59,10 @@ RIGHT = {
     "a pool's task gives its function's value": "assert_type(oneloom.ThreadPool(2).submit(double, 2).result(), int)",
     "also awaited": "assert_type(await oneloom.ThreadPool(2).submit(double, number=2), int)",
     "and with settings of its own": "assert_type(oneloom.ThreadPool(2).options(timeout=1).submit(double, 2).result(), int)",
+    "a process's as well": "assert_type(oneloom.ProcessPool(2).options(retries=1, timeout=None).submit(double, 2).result(), int)",
+    "a pool of any kind has the same": "pool: oneloom.Pool = oneloom.ProcessPool(); assert_type(pool.submit(double, 2).result(), int)",
+    "calls with many arguments": "for power in oneloom.ThreadPool(2).starmap(double, [(1,), (2,)], progress=True): assert_type(power, int)",
+    "a coroutine enters a pool": "async with oneloom.ProcessPool() as inside: assert_type(inside, oneloom.ProcessPool)",
     "a map gives them all": "for item in oneloom.ThreadPool(2).map(double, range(3)): assert_type(item, int)",
     "in a coroutine, too": "async for item in oneloom.ThreadPool(2).imap_unordered(double, [1]): assert_type(item, int)",
     "a pool is an executor": "executor: concurrent.futures.Executor = oneloom.ThreadPool()",
@@ -103,6 +107,12 @@ WRONG = {
     "setting a name": "oneloom.Lock().name = 'lock'",
     "a wrong result": "value: str = oneloom.Thread(target=double, args=(2,)).result()",
     "a wrong result of a process": "value: str = oneloom.Process(target=double, args=(2,)).result()",
+    "a wrong argument of a pool's task": "oneloom.ThreadPool().submit(double, 'two')",
+    "a missing argument of a pool's task": "oneloom.ProcessPool().submit(double)",
+    "a time limit in words": "oneloom.ThreadPool().options(timeout='long')",
+    "a setting that does not exist": "oneloom.ThreadPool().options(limit=1)",
+    "a pool's start method that does not exist": "oneloom.ProcessPool(start_method='thread')",
+    "a result of the wrong type": "number: str = next(oneloom.ThreadPool().map(double, [1]))",
     "a start method that does not exist": "oneloom.Process(start_method='thread')",
 }
 

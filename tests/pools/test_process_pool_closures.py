@@ -1,5 +1,6 @@
 """Functions that nobody finds by a name, in a process pool: lambdas, closures, and what a session or a notebook defines."""
 
+import multiprocessing
 import pickle
 import sys
 import textwrap
@@ -23,6 +24,17 @@ def test_closures_travel(pool):
     factor = 3
     assert pool.submit(lambda x: factor * x, 2).result() == 6
     assert pool.submit(tasks.identity, lambda: factor).result()() == 3
+
+
+def test_what_goes_with_a_closure_travels_as_without_one(pool):
+    """A connection would pickle plainly as well, with a descriptor's number that means nothing elsewhere."""
+    here, there = multiprocessing.Pipe()
+    answer = "hello"
+    pool.submit(lambda connection: connection.send(answer), there).result()
+    assert here.poll(PATIENCE) and here.recv() == "hello"
+    numbers = memoryview(bytes(range(256)) * 1000).cast("I")
+    same = pool.submit(lambda view: (view.format, view[-1], len(answer), view), numbers).result()
+    assert same == ("I", numbers[-1], 5, numbers)
 
 
 def test_without_cloudpickle_a_closure_is_an_error_that_names_the_extra(pool, monkeypatch):

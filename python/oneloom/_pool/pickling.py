@@ -203,10 +203,11 @@ def _make_by_value(cloudpickle: Any) -> Any:
         dispatch_table: Any
 
         def __init__(self, file: Any, buffers: Any, whole: bool = False) -> None:
+            reducers = {memoryview: reduce_view, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]
+            # Looked up once, by what follows.
+            self.dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(reducers)
             super().__init__(file, _PROTOCOL, buffers)
             self._whole = whole
-            reducers = {memoryview: reduce_view, **ForkingPickler._extra_reducers}  # type: ignore[attr-defined]
-            self.dispatch_table = self.dispatch_table.new_child(reducers)
 
         def reducer_override(self, thing: Any) -> Any:
             if isinstance(thing, (FunctionType, type)) and thing.__module__ in _MAIN and _of_main(thing.__qualname__) is thing:

@@ -172,21 +172,21 @@ class _Life:
 
     def join(self) -> None:
         """Wait for the threads, unless this is one of them. The pool is over."""
-        for thread in self._threads():
-            thread.join()
+        if not self._is_run_by(threading.current_thread()):
+            self.join_keeper()
+            # Only now is it known whether the keeper has started another.
+            if self._caller is not None:
+                self._caller.join()
 
     async def join_async(self) -> None:
         """The same in a coroutine."""
-        for thread in self._threads():
-            await thread.join_async()
+        if not self._is_run_by(threading.current_thread()):
+            await self._thread.join_async()
+            if self._caller is not None:
+                await self._caller.join_async()
 
-    def _threads(self) -> list[Thread[None]]:
-        me = threading.current_thread()
-        if me in (self._thread, self._caller):
-            return []
-        # The keeper comes first: it starts the other.
-        self.join_keeper()
-        return [self._thread] if self._caller is None else [self._thread, self._caller]
+    def _is_run_by(self, thread: threading.Thread) -> bool:
+        return thread in (self._thread, self._caller)
 
     def join_keeper(self) -> None:
         """Wait until all workers have ended. The pool is over."""
