@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    class Ending(Protocol):
+    class _Ending(Protocol):
         """A pool, or what there is of one also when nobody has it any more."""
 
         def shutdown(self, wait: bool) -> None: ...
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
         def terminate(self) -> None: ...
 
 
-_living: weakref.WeakKeyDictionary[Ending, None] = weakref.WeakKeyDictionary()
+_living: weakref.WeakKeyDictionary[_Ending, None] = weakref.WeakKeyDictionary()
 
 
-def end_at_exit(ending: Ending) -> None:
+def end_at_exit(ending: _Ending) -> None:
     """Have it ended when the interpreter ends, if it is still there."""
     _living[ending] = None
 
 
-def living() -> list[Ending]:
+def living() -> list[_Ending]:
     """All of them that are still there."""
     # The list of references is made at once, whatever other threads do meanwhile.
     return [ending for reference in _living.keyrefs() if (ending := reference()) is not None]
