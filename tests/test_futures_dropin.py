@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -329,3 +330,44 @@ def test_the_runner_puts_it_in_place_whatever_is_imported_first(first):
         print("well")
     """
     assert run_program(code, options=("-m", "oneloom")).check().out == "well\n"
+
+
+if sys.version_info >= (3, 14):
+
+    def test_map_takes_no_more_ahead_than_its_buffer_holds(executor):
+        taken = iter(range(100))
+        results = executor.map(abs, taken, buffersize=3)
+        assert next(results) == 0 and next(taken) <= 4
+
+    @pytest.mark.parametrize("how", ["terminate_workers", "kill_workers"])
+    def test_workers_can_be_ended_at_once(how):
+        executor = futures.ProcessPoolExecutor(1)
+        running, behind = (executor.submit(time.sleep, 1000) for _ in range(2))
+        wait_until(running.running)
+        getattr(executor, how)()
+        with pytest.raises(futures.process.BrokenProcessPool):
+            running.result(10)
+        with pytest.raises((futures.process.BrokenProcessPool, futures.CancelledError)):
+            behind.result(10)
+        with pytest.raises((futures.process.BrokenProcessPool, RuntimeError)):
+            executor.submit(abs, 1)
+
+    def test_who_prepares_contexts_of_its_own_runs_tasks_there():
+        class Context(futures.thread.WorkerContext):
+            def run(self, task):
+                return "here", super().run(task)
+
+        class Executor(futures.ThreadPoolExecutor):
+            @classmethod
+            def prepare_context(cls, initializer, initargs, *, more):
+                assert more == 5
+                return Context.prepare(initializer, initargs)
+
+        with Executor(1, more=5) as executor:
+            future = executor.submit(abs, -1)
+            assert future.result() == ("here", 1) and type(future) is futures.Future
+
+    def test_interpreters_are_the_namesakes():
+        with futures.InterpreterPoolExecutor(1) as executor:
+            assert oneloom.gather(executor.submit(abs, -1)).result() == [1]
+        assert futures.InterpreterPoolExecutor is standard.InterpreterPoolExecutor

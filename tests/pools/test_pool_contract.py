@@ -210,6 +210,7 @@ def test_what_makes_no_sense_is_refused_by_name(make_pool, arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
+        {"name": 5},
         {"workers": "x"},
         {"workers": 1.5},
         {"timeout": "1"},

@@ -87,12 +87,15 @@ def require_count(name: str, value: int, least: int = 1, most: int = sys.maxsize
 
 
 def require_workers(
+    name: str | None,
     workers: int | None,
     initializer: Callable[..., object] | None,
     initargs: Iterable[Any],
     max_tasks_per_worker: int | None,
 ) -> None:
     """TypeError or ValueError for what no pool can have."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a str or None, not {type(name).__name__}")
     if workers is not None:
         require_count("workers", workers)
     if max_tasks_per_worker is not None:
@@ -209,8 +212,8 @@ class Pool(concurrent.futures.Executor):
         what is left.
 
         `timeout` limits how long each item may take, in seconds; None: as long as the pool's tasks. `chunksize` items make
-        one task; None measures how many pay. `progress` shows a bar where standard error is a terminal (ImportError
-        without the extra `oneloom[progress]`).
+        one task; None measures how many pay. `progress` shows a bar on standard error, where that is a terminal or a
+        notebook's (ImportError without the extra `oneloom[progress]`).
 
         >>> import oneloom
         >>> with oneloom.ThreadPool(2) as pool:

@@ -67,7 +67,7 @@ class ProcessPool(_native_pool.ProcessPool, Pool):
         Pool.__init__(self, settings)
         if start_method is not None and start_method not in STARTED_BY:
             raise ValueError(f"start_method is 'fork', 'spawn' or 'forkserver', not {start_method!r}")
-        require_workers(workers, initializer, initargs, max_tasks_per_worker)
+        require_workers(name, workers, initializer, initargs, max_tasks_per_worker)
         if memory_limit is not None:
             require_count("memory_limit", memory_limit)
         self.workers = processors() if workers is None else int(workers)

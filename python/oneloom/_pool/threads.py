@@ -87,7 +87,7 @@ class ThreadPool(_native_pool.ThreadPool, Pool):
         context: contextvars.Context | None = None,
     ) -> None:
         Pool.__init__(self, Settings(timeout, retries, context))
-        require_workers(workers, initializer, initargs, max_tasks_per_worker)
+        require_workers(name, workers, initializer, initargs, max_tasks_per_worker)
         self.name = f"ThreadPool-{next(_numbers)}" if name is None else name
         self.workers = min(32, processors() + 4) if workers is None else int(workers)
         self._team = _Team(self.name)
