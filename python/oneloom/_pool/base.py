@@ -40,8 +40,10 @@ class InitializerError(RuntimeError):
     ...     raise OSError("no network")
     >>> with oneloom.ThreadPool(1, initializer=connect) as pool:
     ...     error = pool.submit(pow, 2, 10).exception()
-    >>> error, error.__cause__
-    (InitializerError("no worker could be made ready: the pool's initializer raised OSError"), OSError('no network'))
+    >>> print(error)
+    no worker could be made ready: the pool's initializer raised OSError
+    >>> error.__cause__
+    OSError('no network')
     """
 
 
