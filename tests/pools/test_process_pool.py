@@ -1,7 +1,6 @@
 """`oneloom.ProcessPool`: what goes in and comes out, deaths, limits, and what its workers are."""
 
 import ctypes
-import gc
 import logging
 import multiprocessing
 import os
@@ -159,13 +158,6 @@ def test_exit_code_is_known_of_a_child_of_the_fork_server():
         assert pool.submit(pow, 2, 3).result() == 8
 
 
-def test_task_that_kills_every_worker_is_given_up_after_its_retries(pool):
-    notes = oneloom.shared.Queue()
-    with pytest.raises(oneloom.WorkerDied):
-        pool.options(retries=2).submit(tasks.kill_after_notes, notes).result(PATIENCE)
-    assert notes.qsize() == 3
-
-
 def test_retries_end_with_the_first_success(pool):
     tries = oneloom.shared.Queue()
     assert pool.options(retries=5).submit(tasks.fail_first, tries, 2).result(PATIENCE) == 3
@@ -174,26 +166,6 @@ def test_retries_end_with_the_first_success(pool):
 def test_a_task_that_is_tried_again_has_its_large_arguments_still(pool):
     tries, load = oneloom.shared.Queue(), os.urandom(1_000_000)
     assert pool.options(retries=2).submit(tasks.kill_first, tries, 2, load).result(PATIENCE) == load
-
-
-def test_workers_that_are_killed_while_idle_are_replaced(pool):
-    for _ in range(3):
-        assert [future.result(PATIENCE) for future in [pool.submit(pow, 2, n) for n in range(9)]] == [2**n for n in range(9)]
-        for _, pid in pool._workers():
-            os.kill(pid, signal.SIGKILL)
-
-
-def test_deaths_during_shutdown_fail_what_ran_alone():
-    pool = oneloom.ProcessPool(2, start_method="fork")
-    futures = [pool.submit(tasks.sleep, 0.005) for _ in range(40)]
-    futures[0].result(PATIENCE)
-    pool.shutdown(wait=False)
-    for _, pid in pool._workers():
-        os.kill(pid, signal.SIGKILL)
-    pool.shutdown()
-    errors = [future.exception(PATIENCE) for future in futures]
-    assert all(error is None or isinstance(error, oneloom.WorkerDied) for error in errors)
-    assert sum(error is not None for error in errors) <= 2
 
 
 def test_workers_that_die_in_the_initializer_again_and_again_are_given_up():
@@ -240,13 +212,6 @@ def test_workers_are_replaced_after_so_many_tasks():
     with oneloom.ProcessPool(1, start_method="fork", max_tasks_per_worker=3) as pool:
         pids = [future.result(PATIENCE) for future in [pool.submit(tasks.pid_of) for _ in range(9)]]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3]
-
-
-def test_memory_limit_is_the_tasks_own_error():
-    with oneloom.ProcessPool(1, start_method="fork", memory_limit=1 << 30) as pool:
-        with pytest.raises(MemoryError):
-            pool.submit(tasks.allocate, 2 << 30).result(PATIENCE)
-        assert pool.submit(tasks.allocate, 1 << 20).result(PATIENCE) == 1 << 20
 
 
 def test_memory_limit_without_room_for_tasks_is_told():
@@ -453,15 +418,6 @@ def test_records_of_a_task_that_first_imports_logging_reach_the_owners_loggers(t
 # Ends.
 
 
-def test_shutdown_finishes_what_was_submitted_and_refuses_more():
-    pool = oneloom.ProcessPool(2, start_method="fork")
-    futures = [pool.submit(tasks.sleep, 0.01) for _ in range(10)]
-    pool.shutdown()
-    assert all(future.done() for future in futures)
-    with pytest.raises(RuntimeError, match="shut"):
-        pool.submit(pow, 2, 3)
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("runner", [(), ("-m", "oneloom")], ids=["python", "python -m oneloom"])
 def test_pool_that_is_never_shut_down_finishes_what_it_was_given(method, runner, tmp_path):
@@ -487,26 +443,6 @@ def test_terminate_may_be_called_from_a_callback(gate):
     rest = [pool.submit(tasks.wait_for, gate), pool.submit(pow, 2, 3)]
     pool.shutdown()
     assert all(future.cancelled() for future in rest)
-
-
-def test_dropped_pools_leave_nothing_behind():
-    def once():
-        pool = oneloom.ProcessPool(1, start_method="fork")
-        pids.append(pool.submit(tasks.pid_of).result(PATIENCE))
-
-    pids = []
-    once()
-    gc.collect()
-    wait_until(lambda: not any("ProcessPool" in thread.name for thread in threading.enumerate()))
-    descriptors = len(os.listdir("/proc/self/fd"))
-    for _ in range(5):
-        once()
-        gc.collect()
-    wait_until(lambda: not any("ProcessPool" in thread.name for thread in threading.enumerate()))
-    gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
-    for pid in pids:
-        assert not os.path.exists(f"/proc/{pid}")
 
 
 def test_repr_tells_what_it_does(gate):

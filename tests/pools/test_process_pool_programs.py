@@ -12,27 +12,6 @@ from process_tasks import METHODS
 from conftest import finish, has_ended, program, run_script, script, wait_until
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_pool_that_nobody_shuts_down_finishes_its_tasks_at_exit(tmp_path, method):
-    code = """
-    import sys, time
-    import oneloom
-
-    def work(number):
-        time.sleep(0.02)
-        print("done", number)
-
-    if __name__ == "__main__":
-        pool = oneloom.ProcessPool(2, start_method=sys.argv[1])
-        for number in range(4):
-            pool.submit(work, number)
-        print("end of main")
-    """
-    ran = run_script(tmp_path, code, method).check()
-    assert sorted(ran.out.splitlines()) == ["done 0", "done 1", "done 2", "done 3", "end of main"]
-    assert ran.err == ""
-
-
 def test_a_program_from_standard_input_has_workers_too():
     code = """
 import oneloom
@@ -155,15 +134,6 @@ def test_ctrl_c_that_threading_ignores_ends_the_program_all_the_same(tmp_path):
     ran = run_script(tmp_path, code, timeout=20)
     assert not ran.timed_out, ran
     assert "Exception ignored" in ran.err
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_workers_end_with_an_owner_that_is_killed(tmp_path, method):
-    with script(tmp_path, ENDLESS, method, "result") as child:
-        pids = [int(pid) for pid in child.stdout.readline().split()]
-        assert not any(map(has_ended, pids))
-        child.kill()
-        wait_until(lambda: all(map(has_ended, pids)))
 
 
 def test_pool_of_a_child_of_multiprocessing_finishes_its_tasks(tmp_path):

@@ -48,23 +48,6 @@ def test_a_pool_that_is_dropped_finishes_its_tasks_and_leaves_no_thread():
     assert sorted(done) == list(range(10))
 
 
-def test_many_pools_leave_no_thread_and_no_descriptor():
-    def use():
-        pool = oneloom.ThreadPool(2, name="brief", timeout=60)
-        assert pool.submit(square, 3).result() == 9
-        return pool
-
-    with use():
-        descriptors = len(os.listdir("/proc/self/fd"))
-    for number in range(300):
-        pool = use()
-        if number % 2:
-            pool.shutdown()
-        del pool
-    wait_until(lambda: not worker_threads("brief"))
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
-
-
 def test_a_worker_is_replaced_after_its_tasks():
     with oneloom.ThreadPool(1, max_tasks_per_worker=3) as pool:
         names = [pool.submit(lambda: threading.current_thread().name).result() for _ in range(9)]

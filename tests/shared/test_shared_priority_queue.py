@@ -7,7 +7,6 @@ import pickle
 import queue as standard
 import random
 import signal
-import threading
 
 import children
 import numpy as np
@@ -148,19 +147,6 @@ def test_join_waits_for_the_work_of_other_processes():
     queue.put(b"x" * 10_000)
     queue.shutdown(immediate=True)
     assert queue.unfinished_tasks == 0
-
-
-def test_threads_share_it():
-    queue, got = PriorityQueue(10), []
-    senders = [threading.Thread(target=children.put_all, args=(queue, range(1000))) for _ in range(3)]
-    receiver = start_thread(lambda: got.extend(queue))
-    for thread in senders:
-        thread.start()
-    for thread in senders:
-        thread.join()
-    queue.shutdown()
-    receiver.join(PATIENCE)
-    assert sorted(got) == sorted(list(range(1000)) * 3)
 
 
 def test_coroutines_of_two_processes_talk():

@@ -13,7 +13,7 @@ from test_shared_travel import METHODS, PATIENCE, ended, started
 
 import oneloom.queue
 from conftest import start_thread
-from oneloom.shared import Queue
+from oneloom.shared import PriorityQueue, Queue
 
 ITEMS = [b"", b"x" * 100, b"y" * 5000, b"z" * 3_000_000, "text", None, (1, "two", 3.0), {"a": [1, {2: b"3"}]}, {4, 5}, 1 << 99]
 
@@ -178,8 +178,9 @@ def test_unpickling_may_use_the_queue():
     assert queue.get() == "inside"
 
 
-def test_threads_share_it():
-    queue, got = Queue(10), []
+@pytest.mark.parametrize("kind", [Queue, PriorityQueue])
+def test_threads_share_it(kind):
+    queue, got = kind(10), []
     senders = [threading.Thread(target=children.put_all, args=(queue, range(1000))) for _ in range(3)]
     receiver = start_thread(lambda: got.extend(queue))
     for thread in senders:
