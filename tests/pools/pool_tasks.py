@@ -34,7 +34,10 @@ def kill_at(bad, number):
 
 
 def nap(seconds, value=None):
-    time.sleep(seconds)
+    """Sleeps for so long, or until it is cancelled."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not oneloom.cancelled():
+        time.sleep(min(left, 0.01))
     return value
 
 

@@ -129,7 +129,7 @@ def test_what_has_a_length_is_sent_whole_before_a_pool_ends(make_pool):
 
 def test_a_time_limit_of_a_map_is_each_items_own(make_pool):
     with make_pool(2) as pool:
-        results = pool.map(nap, [0.0, 2.0, 0.0], ["a", "b", "c"], timeout=0.3)
+        results = pool.map(nap, [0.0, 60.0, 0.0], ["a", "b", "c"], timeout=0.3)
         assert next(results) == "a"
         with pytest.raises(TimeoutError):
             next(results)
@@ -142,8 +142,8 @@ def test_small_tasks_travel_together_and_long_ones_alone(make_pool):
         with make_pool(1, max_tasks_per_worker=1) as pool:
             return len(set(pool.map(who_works, itertools.repeat(seconds, count))))
 
-    assert tasks_for(3000, 0) < 300
-    assert tasks_for(15, 0.003) == 15
+    assert tasks_for(1000, 0) < 200
+    assert tasks_for(8, 0.003) == 8
 
 
 @pytest.mark.parametrize("ordered", [True, False])
