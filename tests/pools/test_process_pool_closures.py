@@ -100,6 +100,23 @@ def test_a_program_that_comes_by_standard_input_has_no_file_that_workers_could_i
     assert (ran.out, ran.err) == ("[0, 2, 4]\n" * 3, "")
 
 
+def test_what_a_session_defines_is_told_to_stand_in_a_module_where_cloudpickle_is_missing():
+    code = """
+        import sys
+        sys.modules["cloudpickle"] = None
+        import oneloom
+
+        def double(number):
+            return 2 * number
+
+        with oneloom.ProcessPool(1, start_method="forkserver") as pool:
+            print(pool.submit(double, 1).exception())
+        """
+    ran = run_program(code).check()
+    assert "Can't get attribute 'double'" in ran.out
+    assert "Likely fix: define it in a module, because no worker can import a session" in ran.out
+
+
 def test_functions_of_the_main_module_share_its_globals_with_the_initializer(tmp_path):
     code = """
         import oneloom

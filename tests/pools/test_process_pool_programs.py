@@ -3,29 +3,11 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 
 import pytest
 from process_tasks import METHODS
 
-from conftest import finish, has_ended, program, run_script, script, wait_until
-
-
-def test_a_program_from_standard_input_has_workers_too():
-    code = """
-import oneloom
-
-def double(number):
-    return 2 * number
-
-with oneloom.ProcessPool(2) as pool:
-    print(list(pool.map(double, range(4))))
-"""
-    with program(None, command=[sys.executable, "-"], stdin=subprocess.PIPE) as child:
-        child.stdin.write(code)
-        ran = finish(child).check()
-    assert (ran.out, ran.err) == ("[0, 2, 4, 6]\n", "")
+from conftest import finish, has_ended, run_script, script, wait_until
 
 
 ENDLESS = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import sys
 import threading
 from multiprocessing import forkserver, process, resource_tracker, spawn
 from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
@@ -26,8 +25,6 @@ def default_start_method() -> str:
     chosen = multiprocessing.get_start_method(allow_none=True)
     if chosen is not None:
         return chosen
-    if getattr(sys.modules.get("__main__"), "__file__", None) == "<stdin>":
-        return "fork"  # No child could import the main module anew.
     return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 

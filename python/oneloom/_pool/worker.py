@@ -109,6 +109,8 @@ def unreadable(error: Exception, _name: str) -> bytes:
 def _cure(error: Exception) -> str:
     if not isinstance(error, AttributeError) or "__main__" not in str(error).replace("__mp_", "__"):
         return ""
+    if getattr(sys.modules["__main__"], "__file__", None) is None:
+        return pickling.or_by_value(". Likely fix: define it in a module, because no worker can import a session")
     return pickling.or_by_value(
         ". Likely fix: define it at the top level of the main module, before the pool is made and outside "
         '`if __name__ == "__main__":`, because a worker imports that module under another name'
