@@ -69,6 +69,9 @@ const FALSE_STARTS: u32 = 3;
 /// After how long a worker's queue is emptied behind a task that takes longer than those before.
 const STUCK: u64 = 2_000_000;
 
+/// A worker that leaves what it is given for so long, and answers nothing, is replaced: it was stopped, perhaps.
+const DEAF: u64 = 1_000_000_000;
+
 /// So many cancelled tasks, and as many as wait, may stand among these: taking each out at once would go through all.
 const MOST_CANCELLED: usize = 1024;
 
@@ -222,6 +225,7 @@ impl<T: Content> Dispatch<T> {
         worker.assigned.remove(position);
         self.pace.note(took);
         worker.stuck = false;
+        worker.deaf_for = 0;
         if position == 0 {
             worker.since = now;
             if let Some(task) = worker.assigned.front().and_then(|next| self.tasks.get(*next)) {
@@ -240,13 +244,15 @@ impl<T: Content> Dispatch<T> {
     }
 
     /// These tasks, in their order, were in the worker's queue and are not any more.
-    pub fn drained(&mut self, number: u32, ids: &[TaskId]) {
-        let Some(place) = self.place_of(number) else { return };
+    pub fn drained(&mut self, number: u32, ids: &[TaskId], now: u64) {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.number == number) else { return };
         for id in ids.iter().rev() {
-            let worker = &mut self.workers[place];
             let Some(position) = worker.assigned.iter().position(|assigned| assigned == id) else { continue };
             worker.assigned.remove(position);
             worker.given -= 1;
+            if position == 0 {
+                worker.deaf_for += now.saturating_sub(worker.since);
+            }
             if let Some(task) = self.tasks.get_mut(*id) {
                 if position == 0 {
                     task.content.running(false);
@@ -256,6 +262,11 @@ impl<T: Content> Dispatch<T> {
                 self.waiting += 1;
                 self.moved = true;
             }
+        }
+        if worker.deaf_for >= DEAF && worker.phase == Phase::Ready {
+            // It has no task that would pay for it.
+            worker.phase = Phase::Killed;
+            self.actions.push_back(Action::Kill(number));
         }
     }
 

@@ -142,7 +142,7 @@ impl World {
             .iter()
             .filter_map(|order| if let Order::Task(task) = order { Some(*task) } else { None })
             .collect();
-        self.machine.drained(number, &ids);
+        self.machine.drained(number, &ids, self.now);
     }
 
     fn end_running(&mut self, number: u32, task: TaskId, failure: fn(u32) -> Failure) -> bool {

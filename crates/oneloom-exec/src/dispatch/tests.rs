@@ -137,7 +137,7 @@ fn what_lies_behind_a_long_task_is_taken_back_in_its_order() {
     assert_eq!(actions(&mut machine), [""; 0]);
     machine.advance(2 * MILLISECOND);
     assert_eq!(actions(&mut machine), ["drain 1"]);
-    machine.drained(1, &ids[1..]);
+    machine.drained(1, &ids[1..], 0);
     assert!(machine.is_to_advance());
     machine.advance(2 * MILLISECOND);
     assert_eq!(actions(&mut machine), [""; 0], "nothing goes behind it again");
@@ -152,7 +152,7 @@ fn the_dead_pay_with_the_task_that_they_ran() {
     let mut machine = quick(1);
     let tasks: Vec<_> = (0..3).map(|_| submit(&mut machine, PLAIN, 0)).collect();
     actions(&mut machine);
-    machine.drained(1, &[tasks[2].0]);
+    machine.drained(1, &[tasks[2].0], 0);
     assert!(machine.answered(1, tasks[0].0, false, 1, 0).is_some());
     assert!(tasks[1].1.0.get());
     machine.died(1, exit(1));
@@ -167,7 +167,7 @@ fn the_dead_pay_with_the_task_that_they_ran() {
 fn who_died_before_it_took_anything_pays_nothing() {
     let mut machine = ready(1);
     let (id, runs) = submit(&mut machine, PLAIN, 0);
-    machine.drained(1, &[id]);
+    machine.drained(1, &[id], 0);
     assert!(!runs.0.get());
     machine.died(1, exit(0));
     machine.advance(0);
@@ -230,7 +230,7 @@ fn cancelling_tells_where_the_task_is() {
     let (second, _) = submit(&mut machine, PLAIN, 0);
     assert_eq!(machine.cancel(first), Cancelled::Runs(1));
     assert_eq!(machine.cancel(second), Cancelled::Waits(1));
-    machine.drained(1, &[second]);
+    machine.drained(1, &[second], 0);
     assert_eq!(machine.cancel(second), Cancelled::Yes);
     assert_eq!(machine.cancel(second), Cancelled::Ended);
     machine.advance(0);
@@ -266,6 +266,27 @@ fn a_worker_leaves_after_its_tasks_and_is_replaced() {
     machine.ready(2, 20);
     machine.advance(0);
     assert_eq!(actions(&mut machine), ["send 3 to 2"]);
+}
+
+#[test]
+fn a_worker_that_takes_nothing_is_replaced_and_no_task_pays_for_it() {
+    let mut machine = ready(1);
+    let limits = Limits { timeout: Some(Duration::from_millis(400)), retries: 0 };
+    let (id, runs) = submit(&mut machine, limits, 0);
+    assert_eq!(actions(&mut machine), ["send 1 to 1"]);
+    for late in [400, 800] {
+        machine.drained(1, &[id], late * MILLISECOND);
+        machine.advance(late * MILLISECOND);
+        assert_eq!(actions(&mut machine), ["send 1 to 1"]);
+    }
+    machine.drained(1, &[id], 1200 * MILLISECOND);
+    machine.advance(1200 * MILLISECOND);
+    assert_eq!(actions(&mut machine), ["kill 1", "launch 2"]);
+    machine.died(1, exit(9));
+    machine.ready(2, 20);
+    machine.advance(1300 * MILLISECOND);
+    assert_eq!(actions(&mut machine), ["send 1 to 2"]);
+    assert!(runs.0.get());
 }
 
 #[test]
@@ -375,7 +396,7 @@ fn closing_may_cancel_what_no_worker_runs() {
     let (second, _) = submit(&mut machine, PLAIN, 0);
     machine.close(true);
     assert_eq!(actions(&mut machine), ["send 2 to 1", "send 3 to 1", "drain 1"]);
-    machine.drained(1, &[second]);
+    machine.drained(1, &[second], 0);
     machine.advance(0);
     assert_eq!(actions(&mut machine), ["3 ends: Cancelled"]);
     assert!(machine.answered(1, first, false, 1, 0).is_some());

@@ -33,6 +33,8 @@ pub struct Worker {
     pub given: u64,
     /// The first one has been taking so long that none was left behind it.
     pub stuck: bool,
+    /// For how long it has left the first one in its queue, each time until that was taken back, since its last answer.
+    pub deaf_for: u64,
 }
 
 impl Worker {
@@ -45,6 +47,7 @@ impl Worker {
             since: 0,
             given: 0,
             stuck: false,
+            deaf_for: 0,
         }
     }
 

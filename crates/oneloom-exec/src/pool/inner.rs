@@ -316,7 +316,7 @@ impl Inner {
                 }
             }
         }
-        state.machine.drained(worker, &ids);
+        state.machine.drained(worker, &ids, now());
     }
 
     /// Ends the task that a worker runs, by killing it, unless it turns out to have ended.

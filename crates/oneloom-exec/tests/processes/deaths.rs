@@ -18,6 +18,7 @@ tests!(
     a_task_whose_worker_was_killed_is_tried_again,
     a_time_limit_ends_its_task_and_no_other,
     a_time_limit_counts_from_the_start_of_each_run,
+    a_worker_that_was_stopped_is_in_nobodys_way,
     tasks_behind_a_long_one_move_to_others,
     a_task_that_waits_can_be_cancelled,
     a_task_in_a_workers_queue_can_be_cancelled,
@@ -102,6 +103,16 @@ fn a_time_limit_counts_from_the_start_of_each_run() {
     assert!(started.elapsed() >= Duration::from_millis(150), "three runs: {:?}", started.elapsed());
 }
 
+fn a_worker_that_was_stopped_is_in_nobodys_way() {
+    let works = Works::new(1);
+    let stopped = works.ask(task::PID, 0).answer();
+    signal(stopped as u32, Signal::STOP);
+    let limit = Limits { timeout: Some(Duration::from_millis(100)), retries: 0 };
+    let handles: Vec<_> = (0..10).map(|number| works.submit(limit, task::ECHO, number, &[])).collect();
+    assert!(handles.into_iter().map(Handle::answer).eq(0..10));
+    assert_ne!(works.ask(task::PID, 0).answer(), stopped);
+}
+
 fn tasks_behind_a_long_one_move_to_others() {
     let works = Works::new(2);
     works.pool.launch(2);
@@ -153,8 +164,12 @@ fn a_task_that_runs_is_cancelled_if_that_is_wanted() {
 }
 
 fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) {
     // It may have ended.
-    let _ = kill_process(Pid::from_raw(pid as i32).expect("a process"), Signal::KILL);
+    let _ = kill_process(Pid::from_raw(pid as i32).expect("a process"), signal);
 }
 
 /// Numbers that look random, from a seed.
