@@ -8,7 +8,8 @@ use oneloom_exec::launch::Status;
 use oneloom_exec::task::{End, Failure, Limits};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Handle, PATIENCE, PLAIN, Works, eventually, number, stress, tests};
+use crate::harness::{PATIENCE, eventually, tests};
+use crate::support::{Handle, PLAIN, Works, number, stress};
 use crate::worker::task;
 
 tests!(

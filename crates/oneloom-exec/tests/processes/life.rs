@@ -14,7 +14,8 @@ use oneloom_exec::task::{End, Failure, Refusal, Report};
 use oneloom_shm::family;
 use oneloom_shm::process::{Life, examine};
 
-use crate::support::{Handle, PLAIN, Works, descriptors, eventually, stress, tests};
+use crate::harness::{descriptors, eventually, tests};
+use crate::support::{Handle, PLAIN, Works, stress};
 use crate::worker::{opening, task};
 
 tests!(

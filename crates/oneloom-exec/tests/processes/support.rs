@@ -4,9 +4,8 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use oneloom_exec::launch::{Exit, Launcher, reap};
 use oneloom_exec::packet::Packet;
@@ -16,57 +15,12 @@ use oneloom_exec::task::{End, Failure, Limits, Refusal, Report, TaskId};
 use oneloom_shm::{family, start};
 use rustix::fs::{MemfdFlags, memfd_create};
 
+use crate::harness::{PATIENCE, eventually};
 use crate::worker::{opening, task};
-
-/// How long anything may take before it counts as hanging.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A test by its name.
-pub type Test = (&'static str, fn());
 
 /// How many times longer the tests run that gain from it.
 pub fn stress() -> u64 {
     std::env::var("ONELOOM_STRESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
-
-/// Names tests by their functions.
-macro_rules! tests {
-    ($($test:ident),* $(,)?) => {
-        pub const TESTS: &[$crate::support::Test] = &[$((stringify!($test), $test)),*];
-    };
-}
-pub(crate) use tests;
-
-/// Ends this program if a test hangs; dropped, it stops watching.
-pub struct Watchdog {
-    _until: Sender<()>,
-}
-
-impl Watchdog {
-    pub fn set(name: &'static str) -> Self {
-        let (_until, over) = channel::<()>();
-        std::thread::spawn(move || {
-            if over.recv_timeout(2 * PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                println!("test {name} ... hangs");
-                std::process::exit(1);
-            }
-        });
-        Self { _until }
-    }
-}
-
-/// Waits until `holds`.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// How many descriptors this process has open.
-pub fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("a /proc").count()
 }
 
 /// Launches this program.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use oneloom_exec::packet::Packet;
 use oneloom_exec::task::{End, Failure, Limits, Report};
 
-use crate::support::{Handle, PLAIN, Works, eventually, number, tests};
+use crate::harness::{eventually, tests};
+use crate::support::{Handle, PLAIN, Works, number};
 use crate::worker::task;
 
 tests!(

@@ -11,7 +11,7 @@ use oneloom::shared::{
 use oneloom_shm::step::{Step, kill_at};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{PATIENCE, eventually, tests};
+use crate::harness::{PATIENCE, eventually, tests};
 
 tests![
     a_mutex_excludes_processes,

@@ -8,7 +8,7 @@ use oneloom::pool::{Limits, ProcessPool, Settings, TaskError};
 use oneloom::process::Functions;
 use oneloom::shared::Queue;
 
-use crate::support::{descriptors, eventually, tests};
+use crate::harness::{descriptors, eventually, tests};
 
 tests![
     a_pool_s_results_come_back,

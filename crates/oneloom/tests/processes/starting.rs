@@ -9,7 +9,7 @@ use oneloom::process::{Functions, JoinError, Process, SpawnError};
 use oneloom::shared::Queue;
 use oneloom_shm::{arena, family};
 
-use crate::support::{descriptors, eventually, tests};
+use crate::harness::{descriptors, eventually, tests};
 
 tests![
     a_function_s_result_comes_back,
