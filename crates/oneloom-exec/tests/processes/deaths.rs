@@ -187,6 +187,8 @@ fn killed_at_random_instants_workers_take_one_task_each_with_them() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock").as_nanos() as u64;
     let seed = std::env::var("SEED").map_or(now, |seed| seed.parse().expect("a number"));
     println!("SEED={seed}");
+    // A worker needs the time to begin.
+    let pause = if cfg!(oneloom_tsan) { 200_000 } else { 8000 };
     for (round, workers) in [1, 2, 8].into_iter().cycle().take(3 * stress() as usize).enumerate() {
         let works = Works::new(workers);
         let over = AtomicBool::new(false);
@@ -196,7 +198,7 @@ fn killed_at_random_instants_workers_take_one_task_each_with_them() {
                 let mut dice = Dice(seed + round as u64);
                 let mut killed = Vec::new();
                 while !over.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_micros(dice.roll(8000)));
+                    std::thread::sleep(Duration::from_micros(dice.roll(pause)));
                     let there = works.pool.workers();
                     if let Some((_, pid)) = there.get(dice.roll(there.len().max(1) as u64) as usize) {
                         kill(*pid);
