@@ -18,10 +18,9 @@ use oneloom_wait::{background, fork};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::message::{Head, Kind};
+use crate::message::{Head, Kind, TaskId};
 use crate::packet::Packet;
 use crate::seat::Place;
-use crate::task::TaskId;
 
 /// What a worker is to do.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Takes the place that a [`Seat`](crate::seat::Seat) has named; the process has joined its family. From now on it is
+    /// Takes the place that a [`Seat`](crate::launch::Seat) has named; the process has joined its family. From now on it is
     /// killed at once when its pool's owner ends.
     ///
     /// # Errors

@@ -20,7 +20,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::launch::Exit;
-use crate::task::{Failure, Limits, Refusal, TaskId};
+use crate::message::TaskId;
+use crate::task::{Failure, Limits, Refusal};
 
 use tasks::{Place, Task, Tasks};
 use workers::{Pace, Phase, Worker};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::packet::Packet;
-use crate::seat::Seat;
+use crate::seat::{LENGTH, Place};
 
 /// What a pool needs of its surroundings.
 pub trait Launcher: Send + Sync {
@@ -21,6 +21,53 @@ pub trait Launcher: Send + Sync {
 
     /// All tasks and all workers have ended, everybody was told, and nothing will be asked of this any more.
     fn over(&self) {}
+}
+
+/// A place for a worker that is to be launched. Dropped, it says that nobody was.
+pub struct Seat {
+    place: Place,
+    /// Who is told the process, or why there is none. None once that was said.
+    told: Option<Told>,
+}
+
+pub(crate) type Told = Box<dyn FnOnce(Result<u32, String>) + Send>;
+
+impl Seat {
+    pub(crate) fn new(place: Place, told: Told) -> Self {
+        Self { place, told: Some(told) }
+    }
+
+    /// The worker's number in its pool.
+    pub fn worker(&self) -> u32 {
+        self.place.worker
+    }
+
+    /// What the worker's process is to get, which belongs to the owner's family.
+    pub fn to_bytes(&self) -> [u8; LENGTH] {
+        self.place.to_bytes()
+    }
+
+    /// A process was started, and nobody has waited for it yet.
+    pub fn launched(mut self, pid: u32) {
+        self.tell(Ok(pid));
+    }
+
+    /// No process was started, for this reason.
+    pub fn failed(mut self, why: String) {
+        self.tell(Err(why));
+    }
+
+    fn tell(&mut self, how: Result<u32, String>) {
+        if let Some(told) = self.told.take() {
+            told(how);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.tell(Err("nobody started a worker".into()));
+    }
 }
 
 /// How a process ended.

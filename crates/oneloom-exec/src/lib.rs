@@ -6,8 +6,9 @@
 //! - [`message`]: what the pool's owner and its workers tell each other, byte by byte.
 //! - [`packet`]: a task's or an answer's bytes, with room for a message's head.
 //! - [`task`]: limits, and how a task can end.
+//! - [`seat`]: a worker's place, as bytes.
 //! - [`launch`]: how workers are started: by whoever embeds this.
-//! - [`seat`], [`desk`]: a worker's place, as its launcher and as the worker itself has it.
+//! - [`desk`]: the worker's side.
 //! - [`dispatch`]: who runs what, decided: a state machine.
 //! - [`pool`]: the owner's side: the machine, the mailbox, and the two threads around them.
 //! - [`threads`]: the jobs of a thread pool, which stand in its process's own memory.

@@ -12,12 +12,19 @@
 //!
 //! The mark of the queue's item is the content's.
 
-use crate::task::TaskId;
-
 /// How long the head of a small message is.
 pub const SMALL_HEAD: usize = 24;
 /// How long the head of a message in a block of its own is.
 pub const LARGE_HEAD: usize = 64;
+
+/// A task's number in its pool: no other one ever has it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TaskId(pub u64);
+
+impl TaskId {
+    /// No task.
+    pub const NONE: Self = Self(0);
+}
 
 /// What a message says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -21,8 +21,9 @@ use oneloom_wait::background;
 
 use crate::dispatch::Cancelled;
 use crate::launch::Launcher;
+use crate::message::TaskId;
 use crate::packet::Packet;
-use crate::task::{Failure, Limits, Refusal, Report, TaskId};
+use crate::task::{Failure, Limits, Refusal, Report};
 
 use inner::{Inner, Job, now};
 
@@ -180,17 +181,16 @@ impl Pool {
         self.0.state.lock().machine.processes().collect()
     }
 
-    pub(crate) fn launched(&self, worker: u32, pid: u32) {
-        self.change(|inner, state| {
-            state.machine.launched(worker, pid);
-            inner.watch(worker, pid);
-        });
-    }
-
-    pub(crate) fn not_launched(&self, worker: u32, why: String) {
-        self.change(|inner, state| {
-            state.machine.not_launched(worker, why);
-            inner.leave_seat(state, worker);
+    fn launched(&self, worker: u32, how: Result<u32, String>) {
+        self.change(|inner, state| match how {
+            Ok(pid) => {
+                state.machine.launched(worker, pid);
+                inner.watch(worker, pid);
+            }
+            Err(why) => {
+                state.machine.not_launched(worker, why);
+                inner.leave_seat(state, worker);
+            }
         });
     }
 

@@ -1,4 +1,4 @@
-//! A worker's place: what its launcher gets, and the bytes by which its process finds it.
+//! A worker's place: the bytes by which its process finds it.
 //!
 //! | bytes | |
 //! |---|---|
@@ -10,8 +10,6 @@
 
 use oneloom_shm::error::Error;
 use oneloom_shm::handle::{self, Handle};
-
-use crate::pool::Pool;
 
 /// How long a seat's bytes are.
 pub const LENGTH: usize = 64;
@@ -58,50 +56,5 @@ impl Place {
             owner: number(52),
             owner_started: u64::from(number(60)) << 32 | u64::from(number(56)),
         })
-    }
-}
-
-/// A place for a worker that is to be launched. Dropped, it says that nobody was.
-pub struct Seat {
-    place: Place,
-    /// None once it has said how it went.
-    pool: Option<Pool>,
-}
-
-impl Seat {
-    pub(crate) fn new(pool: Pool, place: Place) -> Self {
-        Self { place, pool: Some(pool) }
-    }
-
-    /// The worker's number in its pool.
-    pub fn worker(&self) -> u32 {
-        self.place.worker
-    }
-
-    /// What the worker's process is to get, which belongs to the owner's family.
-    pub fn to_bytes(&self) -> [u8; LENGTH] {
-        self.place.to_bytes()
-    }
-
-    /// A process was started, and nobody has waited for it yet.
-    pub fn launched(mut self, pid: u32) {
-        if let Some(pool) = self.pool.take() {
-            pool.launched(self.place.worker, pid);
-        }
-    }
-
-    /// No process was started, for this reason.
-    pub fn failed(mut self, why: String) {
-        if let Some(pool) = self.pool.take() {
-            pool.not_launched(self.place.worker, why);
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if let Some(pool) = self.pool.take() {
-            pool.not_launched(self.place.worker, "nobody started a worker".into());
-        }
     }
 }

@@ -9,15 +9,6 @@ use oneloom_shm::error::Error;
 use crate::launch::Exit;
 use crate::packet::Packet;
 
-/// A task's number in its pool: no other one ever has it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct TaskId(pub u64);
-
-impl TaskId {
-    /// No task.
-    pub const NONE: Self = Self(0);
-}
-
 /// What a task may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {

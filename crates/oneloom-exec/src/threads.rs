@@ -408,11 +408,11 @@ mod tests {
     }
 
     #[test]
-    fn room_for_a_million_jobs_is_given_back() {
+    fn room_for_many_jobs_is_given_back() {
         let jobs = Jobs::new(1);
         let mut seat = jobs.add(0).expect("open").expect("nobody is there yet");
-        (1..1_000_000).for_each(|job| assert!(jobs.add(job).expect("open").is_none()));
-        (0..1_000_000).for_each(|job| assert_eq!(take(&jobs, &mut seat), Some(job)));
+        (1..10_000).for_each(|job| assert!(jobs.add(job).expect("open").is_none()));
+        (0..10_000).for_each(|job| assert_eq!(take(&jobs, &mut seat), Some(job)));
         assert_eq!(jobs.enter().jobs.capacity(), 0);
     }
 

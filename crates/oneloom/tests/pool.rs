@@ -37,6 +37,27 @@ fn a_panic_costs_its_task_alone() {
     assert_eq!(after.wait(), Ok(2));
 }
 
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_value_that_nobody_wants_and_that_panics_when_it_is_dropped_costs_no_worker() {
+    let pool = ThreadPool::new(1);
+    let go = Arc::new(Event::new());
+    let its = go.clone();
+    drop(pool.submit(move || {
+        its.wait();
+        Bomb
+    }));
+    go.set();
+    assert_eq!(pool.submit(|| 2).wait(), Ok(2));
+}
+
 #[test]
 fn a_pool_that_was_shut_down_takes_nothing() {
     let pool = ThreadPool::new(1);

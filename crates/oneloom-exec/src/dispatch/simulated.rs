@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{Action, Cancelled, Content, Dispatch};
 use crate::launch::{Exit, Status};
-use crate::task::{Failure, Limits, TaskId};
+use crate::message::TaskId;
+use crate::task::{Failure, Limits};
 
 /// Numbers that look random, from a seed.
 struct Dice(u64);

@@ -1,6 +1,6 @@
 //! The tasks of a pool that have not ended, by number.
 
-use crate::task::TaskId;
+use crate::message::TaskId;
 
 /// Where a task is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

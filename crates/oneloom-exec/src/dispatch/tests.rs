@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{Action, Cancelled, Content, Dispatch};
 use crate::launch::{Exit, Status};
-use crate::task::{Failure, Limits, Refusal, TaskId};
+use crate::message::TaskId;
+use crate::task::{Failure, Limits, Refusal};
 
 /// A content that tells whether it runs.
 #[derive(Clone, Default, Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::task::TaskId;
+use crate::message::TaskId;
 
 use super::STUCK;
 

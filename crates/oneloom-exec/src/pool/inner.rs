@@ -18,11 +18,11 @@ use oneloom_wait::{clock, fork};
 
 use crate::desk::put;
 use crate::dispatch::{Action, Content, Dispatch};
-use crate::launch::Launcher;
-use crate::message::{Head, Kind};
+use crate::launch::{Launcher, Seat};
+use crate::message::{Head, Kind, TaskId};
 use crate::packet::Packet;
-use crate::seat::{Place, Seat};
-use crate::task::{End, Failure, Refusal, Reply, Report, TaskId};
+use crate::seat::Place;
+use crate::task::{End, Failure, Refusal, Reply, Report};
 
 use super::mail;
 use super::watcher::Watcher;
@@ -82,7 +82,9 @@ impl Outbox {
             apart(|| report.ended(end));
         }
         for place in self.seats {
-            apart(|| pool.0.launcher.launch(Seat::new(pool.clone(), place)));
+            let told = pool.clone();
+            let seat = Seat::new(place, Box::new(move |how| told.launched(place.worker, how)));
+            apart(|| pool.0.launcher.launch(seat));
         }
         for queue in self.left {
             // What can't be given back stays: nobody could be told.

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use oneloom_exec::launch::Seat;
 use oneloom_exec::launch::{Exit, Launcher, reap};
+use oneloom_exec::message::TaskId;
 use oneloom_exec::packet::Packet;
 use oneloom_exec::pool::{Pool, Settings};
-use oneloom_exec::seat::Seat;
-use oneloom_exec::task::{End, Failure, Limits, Refusal, Report, TaskId};
+use oneloom_exec::task::{End, Failure, Limits, Refusal, Report};
 use oneloom_shm::{family, start};
 use rustix::fs::{MemfdFlags, memfd_create};
 

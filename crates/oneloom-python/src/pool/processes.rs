@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use oneloom_exec::message::TaskId;
 use oneloom_exec::pool::{Pool, Settings};
-use oneloom_exec::task::{Limits, TaskId};
+use oneloom_exec::task::Limits;
 use oneloom_sync::raw::{EventCall, RawEvent};
 use oneloom_wait::fork;
 use oneloom_wait::wait::Handle;

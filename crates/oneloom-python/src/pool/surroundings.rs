@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use oneloom_exec::launch::{Exit, Launcher, Status};
+use oneloom_exec::launch::{Exit, Launcher, Seat as RawSeat, Status};
 use oneloom_exec::packet::Packet;
 use oneloom_exec::pool::Pool;
-use oneloom_exec::seat::{self, Seat as RawSeat};
+use oneloom_exec::seat;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use oneloom_exec::message::TaskId;
 use oneloom_exec::pool::Pool;
-use oneloom_exec::task::TaskId;
 use oneloom_sync::environment::{Plain, refuse};
 use oneloom_sync::raw::once::DoneCall;
 use oneloom_sync::raw::{Name, RawOnce};
@@ -35,6 +35,12 @@ pub enum TaskError {
         /// How it ended.
         status: ExitStatus,
     },
+    /// The process that ran it ended, and how nobody knows: the program has `SIGCHLD` ignored, or waits for all children
+    /// itself.
+    Lost {
+        /// Which one it was.
+        pid: u32,
+    },
     /// It took longer than it may, and its process was killed.
     TimedOut,
     /// It could not be handed to a process, or what came back can't be read: for this reason.
@@ -48,6 +54,11 @@ impl fmt::Display for TaskError {
             Self::Cancelled => formatter.write_str("the task was cancelled"),
             Self::PoolEnded => formatter.write_str("the pool was shut down, and takes no more tasks"),
             Self::Died { pid, status } => write!(formatter, "process {pid}, which ran the task, {status}"),
+            Self::Lost { pid } => write!(
+                formatter,
+                "process {pid}, which ran the task, ended; how is not known: something else in this program waits for \
+                 its children"
+            ),
             Self::TimedOut => {
                 formatter.write_str("the task took longer than it may, and its process was killed")
             }
@@ -229,7 +240,17 @@ impl<T> Future<T> {
         if self.is_done() { Ok(self.take()) } else { Err(self) }
     }
 
-    /// Whether the task has ended.
+    /// Whether the task has ended. Never waits.
+    ///
+    /// ```
+    /// # use oneloom::pool::ThreadPool;
+    /// let pool = ThreadPool::new(1);
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let task = pool.submit(move || told.recv().unwrap());
+    /// assert!(!task.is_done());
+    /// tell.send(1).unwrap();
+    /// assert_eq!(task.wait(), Ok(1));
+    /// ```
     pub fn is_done(&self) -> bool {
         self.inner.once.is_done()
     }
@@ -256,6 +277,24 @@ impl<T> Future<T> {
 
     /// Cancels the task even if it runs, where a process of its own runs it: that is killed, and nothing else it was
     /// given is lost. Whether it did; a closure that a thread runs can't be ended.
+    ///
+    /// ```standalone_crate
+    /// # use oneloom::pool::{ProcessPool, TaskError};
+    /// # use oneloom::process;
+    /// # use std::time::Duration;
+    /// fn sleep(seconds: u64) {
+    ///     std::thread::sleep(Duration::from_secs(seconds));
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # process::init(|functions| functions.add(sleep));
+    /// let pool = ProcessPool::new(1)?;
+    /// let long = pool.submit(sleep, 3600);
+    /// assert!(long.cancel_running());
+    /// assert_eq!(long.wait(), Err(TaskError::Cancelled));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancel_running(&self) -> bool {
         match self.inner.origin.get() {
             Some((pool, task)) => pool.cancel(*task, true),

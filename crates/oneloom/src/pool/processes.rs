@@ -6,10 +6,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
 
+use oneloom_exec::launch::Seat;
 use oneloom_exec::launch::{Exit, Launcher, Status, reap};
 use oneloom_exec::packet::Packet;
 use oneloom_exec::pool::{Pool, Settings};
-use oneloom_exec::seat::Seat;
 use oneloom_exec::task::{End, Failure, Limits, Refusal, Reply, Report};
 use oneloom_shm::{family, start};
 use oneloom_sync::environment::Patient;
@@ -81,6 +81,21 @@ impl ProcessPool {
     ///
     /// # Errors
     /// As for [`new`](Self::new).
+    ///
+    /// ```standalone_crate
+    /// # use oneloom::pool::{ProcessPool, Settings, TaskError};
+    /// # use oneloom::process;
+    /// fn own_id(_: ()) -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # process::init(|functions| functions.add(own_id));
+    /// let pool = ProcessPool::with_settings(Settings { workers: 1, tasks_per_worker: Some(1) })?;
+    /// assert_ne!(pool.submit(own_id, ()).wait()?, pool.submit(own_id, ()).wait()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_settings(settings: Settings) -> Result<Self, shared::Error> {
         Ok(Self { pool: Pool::new(settings, Arc::new(Program))? })
     }
@@ -142,17 +157,18 @@ impl ProcessPool {
         future
     }
 
-    /// Takes no more tasks. Those that were submitted are run.
+    /// Takes no more tasks. Those that were submitted are run; waits for nothing.
     pub fn shutdown(&self) {
         self.pool.shut_down(false);
     }
 
     /// Takes no more tasks, kills its processes, and ends the tasks that have not ended with [`TaskError::Cancelled`].
+    /// Waits for nothing: the processes have ended when the pool was dropped.
     pub fn terminate(&self) {
         self.pool.terminate();
     }
 
-    /// The processes that it has now.
+    /// The ids of the processes that it has now: those that were started and whose end was not seen yet.
     pub fn processes(&self) -> Vec<u32> {
         self.pool.workers().into_iter().map(|(_, pid)| pid).collect()
     }
@@ -217,7 +233,7 @@ fn lost(failure: Failure) -> TaskError {
         Failure::Died { pid, exit } => match exit.status {
             Status::Code(code) => TaskError::Died { pid, status: ExitStatus::from_raw(code << 8) },
             Status::Signal(signal) => TaskError::Died { pid, status: ExitStatus::from_raw(signal) },
-            Status::Unknown => TaskError::NotRun(format!("process {pid} {}", exit.status)),
+            Status::Unknown => TaskError::Lost { pid },
         },
         Failure::TimedOut { .. } => TaskError::TimedOut,
         Failure::Cancelled | Failure::Terminated => TaskError::Cancelled,

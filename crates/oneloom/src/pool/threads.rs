@@ -46,7 +46,7 @@ pub struct ThreadPool {
 }
 
 impl ThreadPool {
-    /// A pool of at most `workers` threads, at least one.
+    /// A pool of at most `workers` threads, at least one. None is started before there is a task.
     pub fn new(workers: usize) -> Self {
         Self::with_name(workers, "pool")
     }
@@ -59,7 +59,8 @@ impl ThreadPool {
 
     /// Has a worker run `task`.
     ///
-    /// After [`shutdown`](Self::shutdown) the future gives [`TaskError::PoolEnded`].
+    /// After [`shutdown`](Self::shutdown) the future gives [`TaskError::PoolEnded`]. Costs a few allocations, and a
+    /// system call only where a thread has to be started or woken.
     ///
     /// # Panics
     /// When the system has no thread left, and the pool has none yet.
@@ -80,7 +81,7 @@ impl ThreadPool {
         future
     }
 
-    /// Takes no more tasks. Those that were submitted are run.
+    /// Takes no more tasks. Those that were submitted are run; waits for nothing.
     pub fn shutdown(&self) {
         self.team.jobs.close();
     }
