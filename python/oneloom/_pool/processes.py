@@ -120,7 +120,6 @@ class _Life:
         self._family = family
         self._caller: Thread[None] | None = None
         end_at_exit(self)
-        _end_before_children()
         self._thread = Thread(target=self._keep, name=f"{plan.name} keeper", daemon=False)
         self._thread.start()
 
@@ -149,6 +148,7 @@ class _Life:
             self._caller = caller
 
     def _start(self, seat: _native_pool.PoolSeat) -> None:
+        _end_before_children()
         try:
             worker = self._plan.start(seat.to_bytes(), self._family, seat.number())
         except BaseException as error:
@@ -209,12 +209,14 @@ def _end_what_is_left() -> None:
         life.join_keeper()
 
 
-_registered: list[int] = []
+# What has that called, and in which process.
+_finalizer: list[tuple[int, util.Finalize]] = []
 
 
 def _end_before_children() -> None:
-    """Have what is left ended when this process ends, before anybody joins its children."""
-    pid = os.getpid()
-    if pid not in _registered:
-        _registered[:] = [pid]
-        util.Finalize(None, _end_what_is_left, exitpriority=100)
+    """Have what is left ended when this process ends, before anybody joins its children.
+
+    A child of multiprocessing forgets what it was to do at its end when it has imported the main module.
+    """
+    if not any(pid == os.getpid() and finalizer.still_active() for pid, finalizer in _finalizer):
+        _finalizer[:] = [(os.getpid(), util.Finalize(None, _end_what_is_left, exitpriority=100))]
