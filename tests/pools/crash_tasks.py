@@ -102,6 +102,11 @@ def tell_and_stay(path):
     time.sleep(FOR_EVER)
 
 
+def tell_and_wait(path, for_what):
+    tell(path)
+    wait_for(for_what)
+
+
 def tell_and_pause(path, seconds):
     tell(path)
     time.sleep(seconds)

@@ -6,7 +6,7 @@ import queue
 import sys
 import threading
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import crash_tasks as tasks
 import pytest
@@ -175,7 +175,7 @@ def test_pending_tasks_that_are_cancelled_are_given_back(make, tmp_path):
 
 @pytest.mark.stress
 @pytest.mark.deadline(600)
-def test_a_pool_that_renews_its_workers_leaves_nothing_behind():
+def test_a_pool_that_renews_its_workers_leaves_nothing_behind(tmp_path):
     count, each = (100_000, 100) if WHOLE else (1500, 50)
     before = Left()
     seen = Counter()
@@ -189,16 +189,33 @@ def test_a_pool_that_renews_its_workers_leaves_nothing_behind():
                 seen[pid] += 1
 
         some(count // 3)
-        meanwhile, half, half_shared = Left(), resident(), shared()
+        with both_at_work(pool, tmp_path / "early"):
+            meanwhile, half, half_shared = Left(), resident(), shared()
         some(count // 3)
         some(count // 3)
-        check_at_most_as_many(meanwhile)
+        with both_at_work(pool, tmp_path / "late"):
+            check_at_most_as_many(meanwhile)
         assert shared() <= half_shared + 2**16
         assert resident() - half < 2**20
     assert max(seen.values()) <= each and len(seen) >= count // 3 * 3 // each
     del pool, some
     gc.collect()
     wait_until(lambda: not Left().since(before)["children"])
+
+
+@contextmanager
+def both_at_work(pool, folder):
+    """Both workers are there: one that is to be renewed is gone until there is something to do."""
+    folder.mkdir()
+    told, go_on = [folder / "one", folder / "other"], folder / "go on"
+    held = [pool.submit(tasks.tell_and_wait, path, go_on) for path in told]
+    try:
+        wait_until(lambda: all(path.exists() for path in told), PATIENCE)
+        yield
+    finally:
+        go_on.touch()
+    for future in held:
+        future.result(PATIENCE)
 
 
 def check_at_most_as_many(earlier):
