@@ -11,6 +11,7 @@ import pytest
 
 import oneloom
 from conftest import STRESS, wait_until
+from oneloom.concurrent import futures as futures_dropin
 from pool_tasks import square
 
 FIRST = concurrent.futures.FIRST_COMPLETED
@@ -275,3 +276,21 @@ def test_a_coroutine_that_awaits_tasks_of_the_pool_that_runs_its_loop_is_never_t
 
     with oneloom.ThreadPool(1) as pool:
         assert pool.submit(asyncio.run, main(pool)).exception(timeout=30) is None
+
+
+def test_a_task_that_is_handed_over_to_the_standard_algorithm_may_be_begun_by_a_new_thread(waits):
+    with futures_dropin.ThreadPoolExecutor(1, thread_name_prefix="std") as executor:
+        go = oneloom.Event()
+        inner = []
+
+        def outer():
+            go.wait(30)
+            return waits(inner)
+
+        future = executor.submit(outer)
+        inner += [executor.submit(square, 1), executor.submit(square, 2)]
+        executor._max_workers = 2
+        go.set()
+        wait_until(lambda: is_waiting("std_0") or future.done())
+        executor.submit(square, 3)
+        assert future.exception(timeout=30) is None

@@ -197,6 +197,11 @@ impl Promise {
         }
     }
 
+    /// Says that others than its crew may begin the task as well.
+    pub fn leave_crew(&self) {
+        self.0.once.set_at_work(None);
+    }
+
     /// Whether it has ended.
     pub fn is_done(&self) -> bool {
         self.0.once.is_done()

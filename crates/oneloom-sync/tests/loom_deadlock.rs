@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use loom::future::block_on;
 use loom::thread;
-use oneloom_sync::raw::{LockCall, Name, RawMutex};
+use oneloom_sync::raw::{ArrivedCall, LockCall, Name, RawEnds, RawMutex, RawOnce};
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::{Certainty, Deadlock};
 use oneloom_wait::owner::modelled::{Owners, act_as};
@@ -224,5 +224,35 @@ fn one_who_takes_a_lock_twice_is_told_at_once() {
         let mutex = RawMutex::new(Name::NONE);
         assert!(mutex.try_lock(me, true));
         assert!(cross(me, &mutex, &mutex));
+    });
+}
+
+#[test]
+fn of_two_that_wait_for_the_first_of_several_ends_exactly_one_is_told() {
+    check(1, || {
+        let owners = Arc::new(Owners::new(2));
+        let members = [(); 2].map(|()| owners.thread());
+        let things = members.map(|member| {
+            let thing = RawOnce::new(Name::NONE, "thread");
+            thing.set_owner(member);
+            Arc::new(thing)
+        });
+        let wait = |place: usize| {
+            let things = things.clone();
+            move || {
+                act_as(members[place]);
+                let ends = RawEnds::default();
+                (0..).zip(&things).for_each(|(index, thing)| ends.watch(index, thing.clone()));
+                ends.want(1);
+                let call = &mut ArrivedCall::default();
+                let end = block(&ends, call, Deadline::Never, &mut Raises::default());
+                ends.close();
+                things[place].finish();
+                matches!(end, Err(Stop::Deadlock(_)))
+            }
+        };
+        let other = thread::spawn(wait(1));
+        let mine = wait(0)();
+        assert_ne!(mine, other.join().unwrap());
     });
 }

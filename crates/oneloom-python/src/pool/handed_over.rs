@@ -29,6 +29,7 @@ pub struct ThreadTask {
 
 impl ThreadTask {
     pub(super) fn new(python: Python<'_>, task: Task) -> PyResult<Self> {
+        task.promise.leave_crew();
         Ok(Self {
             future: task.promise.own_or_other_future(python)?,
             function: task.function.clone_ref(python),
