@@ -176,7 +176,8 @@ def test_pending_tasks_that_are_cancelled_are_given_back(make, tmp_path):
 @pytest.mark.stress
 @pytest.mark.deadline(600)
 def test_a_pool_that_renews_its_workers_leaves_nothing_behind(tmp_path):
-    count, each = (100_000, 100) if WHOLE else (1500, 50)
+    # Of the few KB that a worker has in shared memory, more than a hundred would show.
+    count, each = (100_000, 100) if WHOLE else (1500, 8)
     before = Left()
     seen = Counter()
     with oneloom.ProcessPool(2, start_method="fork", max_tasks_per_worker=each) as pool:
