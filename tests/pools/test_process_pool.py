@@ -258,6 +258,19 @@ def test_workers_come_from_the_fork_server_unless_the_program_has_chosen_otherwi
     assert run_script(tmp_path, code, chosen).check().out == f"{chosen}\n"
 
 
+class Unreadable:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_what_an_initializer_gets_and_no_worker_can_read_is_the_initializers_error(method):
+    with oneloom.ProcessPool(1, start_method=method, initializer=print, initargs=(Unreadable(),)) as pool:
+        with pytest.raises(oneloom.InitializerError) as raised:
+            pool.submit(pow, 2, 3).result(PATIENCE)
+    assert isinstance(raised.value.__cause__, ValueError) and "no number" in str(raised.value.__cause__)
+
+
 @pytest.mark.parametrize("settings", ["1", '1, start_method="spawn"'])
 def test_main_module_without_its_guard_is_told(settings, tmp_path):
     code = f"""

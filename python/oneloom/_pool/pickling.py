@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
+from functools import partial
 from importlib import import_module
 from linecache import getlines
 from multiprocessing.reduction import ForkingPickler
@@ -51,18 +52,22 @@ def named(function: Any) -> bytes | None:
 
 
 class Call:
-    """A call that goes along with a child's start, whatever its function is."""
+    """A call that goes along with a child's start, whatever it consists of. What can't be read there fails when it is made."""
 
     def __init__(self, function: Any, args: tuple[Any, ...]) -> None:
-        self.function = function
-        self.args = args
+        self._function = function
+        self._args = args
+
+    def __call__(self) -> None:
+        self._function(*self._args)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _call, (dumps((self.function, self.args)),)
+        return partial, (_call, dumps((self._function, self._args)))
 
 
-def _call(pickled: bytes) -> Call:
-    return Call(*pickle.loads(pickled))
+def _call(pickled: bytes) -> None:
+    function, args = pickle.loads(pickled)
+    function(*args)
 
 
 def dump(thing: Any, pieces: Any) -> None:
@@ -207,6 +212,7 @@ def _make_by_value(cloudpickle: Any) -> Any:
             # Looked up once, by what follows.
             self.dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(reducers)
             super().__init__(file, _PROTOCOL, buffers)
+            # Whether a class of the main module's guard goes by value: it is part of another one, or that itself.
             self._whole = whole
 
         def reducer_override(self, thing: Any) -> Any:

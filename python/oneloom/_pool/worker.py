@@ -51,7 +51,7 @@ class Orders:
 
     seat: bytes
     crash: Crash
-    initializer: pickling.Call | None
+    initializer: Callable[[], None] | None
     memory_limit: int | None
     logged: dict[str, int] | None
     start_method: str | None
@@ -87,7 +87,7 @@ def work(orders: Orders) -> None:
         if orders.memory_limit is not None:
             _limit_memory(orders.memory_limit)
         if orders.initializer is not None:
-            orders.initializer.function(*orders.initializer.args)
+            orders.initializer()
     except BaseException as error:
         worker.refuse(pickle.dumps(_remote.failed_with(error, "the initializer", pickling.dumps)))
         return
