@@ -48,6 +48,38 @@ def test_a_pool_that_is_dropped_finishes_its_tasks_and_leaves_no_thread():
     assert sorted(done) == list(range(10))
 
 
+class Owner:
+    """Has a pool whose initializer is its own method, which may fail, and whose context knows it too."""
+
+    def __init__(self, fails):
+        self.fails = fails
+        context = contextvars.copy_context()
+        context.run(CURRENT.set, self)
+        self.pool = oneloom.ThreadPool(1, initializer=self.begin, context=context)
+
+    def begin(self):
+        if self.fails:
+            raise LookupError
+
+
+CURRENT = contextvars.ContextVar("current")
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_pool_that_is_part_of_a_cycle_is_collected(is_used, fails):
+    owner = Owner(fails)
+    if is_used:
+        error = owner.pool.submit(square, 2).exception(timeout=30)
+        assert isinstance(error, oneloom.InitializerError) == fails
+        del error
+        owner.pool.shutdown()
+    gone = weakref.ref(owner), weakref.ref(owner.pool)
+    del owner
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+
+
 def test_a_worker_is_replaced_after_its_tasks():
     with oneloom.ThreadPool(1, max_tasks_per_worker=3) as pool:
         names = [pool.submit(lambda: threading.current_thread().name).result() for _ in range(9)]
@@ -353,6 +385,33 @@ def test_a_second_ctrl_c_leaves_behind_what_does_not_listen(begin):
         child.send_signal(signal.SIGINT)
         run = finish(child)
     assert run.status == -signal.SIGINT and "KeyboardInterrupt" in run.err and "FATAL" not in run.err, run
+
+
+def refuse(_thread):
+    raise RuntimeError("can't start new thread")
+
+
+def test_who_submits_learns_that_no_thread_can_be_started_and_the_next_task_wants_one(monkeypatch):
+    pool = oneloom.ThreadPool(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(oneloom.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                pool.submit(square, 2)
+        assert "workers=0/2" in repr(pool)
+    assert pool.submit(square, 3).result(timeout=30) == 9
+    pool.shutdown()
+
+
+def test_a_worker_goes_on_where_none_can_be_started_in_its_place(monkeypatch):
+    with oneloom.ThreadPool(1, max_tasks_per_worker=1) as pool:
+        gate = oneloom.Event()
+        first = pool.submit(gate.wait)
+        rest = [pool.submit(threading.current_thread) for _ in range(3)]
+        wait_until(first.running)
+        monkeypatch.setattr(oneloom.Thread, "start", refuse)
+        gate.set()
+        assert len({future.result(timeout=30) for future in rest}) == 1
 
 
 def test_ctrl_c_while_a_thread_is_started_is_not_lost(monkeypatch):

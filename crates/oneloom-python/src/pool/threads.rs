@@ -18,6 +18,7 @@ use oneloom_wait::graph::Deadlock;
 use oneloom_wait::owner::{Owner, flag};
 use oneloom_wait::wait::{Environment, Judgement, block};
 use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -109,6 +110,7 @@ impl Dispatch for Team {
                 if let Err(error) = promise.dispatched(python, outcome) {
                     error.write_unraisable(python, None);
                 }
+                drop(promise);
             });
         };
         // Where the system has no thread left, they are not called.
@@ -166,7 +168,10 @@ impl Team {
         match self.jobs.add(task) {
             Ok(None) => {}
             Ok(Some(seat)) => {
-                if let Err(error) = self.hire(python, seat) {
+                if let Err((error, unused)) = self.hire(python, seat) {
+                    if let Some(seat) = unused {
+                        self.jobs.give_back(seat);
+                    }
                     if self.jobs.workers() == 0 {
                         promise.finish_attached(python, Outcome::Cancelled)?;
                         return Err(error);
@@ -185,9 +190,15 @@ impl Team {
     }
 
     /// Has a worker started.
-    fn hire(self: &Arc<Self>, python: Python<'_>, seat: Seat) -> PyResult<()> {
-        let worker = ThreadWorker { team: self.clone(), seat: Mutex::new(Some(seat)) };
-        self.hire.call1(python, (worker,)).map(drop)
+    ///
+    /// # Errors
+    /// Why it was not, with the seat, unless its thread runs all the same.
+    fn hire(self: &Arc<Self>, python: Python<'_>, seat: Seat) -> Result<(), (PyErr, Option<Seat>)> {
+        let worker = ThreadWorker { place: Mutex::new(Some((self.clone(), seat))) };
+        let worker = Bound::new(python, worker).map_err(|error| (error, None))?;
+        let hired = self.hire.call1(python, (&worker,));
+        // Whoever else has the worker, a thread that never ran, finds no place any more.
+        hired.map(drop).map_err(|error| (error, worker.get().take_place().map(|(_, seat)| seat)))
     }
 
     /// A worker's life.
@@ -249,6 +260,18 @@ impl Team {
             }
         }
         Ok(false)
+    }
+
+    /// Shows what it has to the garbage collector.
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.hire)?;
+        visit.call(self.refused.get())?;
+        if let Some((function, args)) = &self.initializer {
+            visit.call(function)?;
+            visit.call(args)?;
+        }
+        // Those of a task that is not over are in use.
+        if Arc::strong_count(&self.terms) == 1 { visit.call(&self.terms.context) } else { Ok(()) }
     }
 
     /// Cancels what nobody has begun.
@@ -376,13 +399,13 @@ impl Environment for Idle<'_> {
 /// What a thread of the pool runs.
 #[pyclass(frozen, module = "oneloom._native_pool")]
 pub struct ThreadWorker {
-    team: Arc<Team>,
-    seat: Mutex<Option<Seat>>,
+    /// None once its thread runs: the traceback of what a task has raised keeps this object, and must not keep the pool.
+    place: Mutex<Option<(Arc<Team>, Seat)>>,
 }
 
 impl ThreadWorker {
-    fn take_seat(&self) -> Option<Seat> {
-        self.seat.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take_place(&self) -> Option<(Arc<Team>, Seat)> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -390,22 +413,17 @@ impl ThreadWorker {
 impl ThreadWorker {
     /// Do the pool's tasks, until there are none any more or another worker takes over.
     fn run(&self, python: Python<'_>) -> PyResult<()> {
-        let Some(mut seat) = self.take_seat() else { return Ok(()) };
-        let ended = self.team.work(python, &mut seat);
-        RUNS.set(None);
-        if let Some(next) = self.team.jobs.leave(seat) {
-            ended.and(self.team.hire(python, next))
-        } else {
-            ended
-        }
-    }
-}
-
-impl Drop for ThreadWorker {
-    fn drop(&mut self) {
-        // Its thread could not be started.
-        if let Some(seat) = self.take_seat() {
-            self.team.jobs.give_back(seat);
+        let Some((team, mut seat)) = self.take_place() else { return Ok(()) };
+        loop {
+            let ended = team.work(python, &mut seat);
+            RUNS.set(None);
+            let Some(next) = team.jobs.leave(seat) else { return ended };
+            let Err((_, Some(unused))) = team.hire(python, next) else { return ended };
+            // No other can be started: this one goes on.
+            if let Err(error) = ended {
+                error.write_unraisable(python, None);
+            }
+            seat = unused;
         }
     }
 }
@@ -518,6 +536,14 @@ impl ThreadPool {
     fn _figures(&self) -> PyResult<(usize, usize, bool)> {
         let jobs = &self.team()?.jobs;
         Ok((jobs.workers(), jobs.len(), jobs.is_closed()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.team.get() {
+            // Else a worker or a task has it, too; and none comes to have it between two looks.
+            Some(team) if Arc::strong_count(team) == 1 => team.visit(&visit),
+            _ => Ok(()),
+        }
     }
 }
 
