@@ -52,6 +52,7 @@ MADE = [
     *(f"oneloom.{name}" for name in ("Condition", "Event", "Semaphore", "BoundedSemaphore", "Queue", "LifoQueue")),
     *("oneloom.PriorityQueue", "oneloom.SimpleQueue", "oneloom.RLock", "oneloom.Future", "oneloom.queue.PriorityQueue"),
     *("oneloom.threading.Condition", "oneloom.threading.Event", "oneloom.Barrier", "oneloom.threading.Barrier"),
+    *("oneloom.ThreadPool", "oneloom.ProcessPool"),
 ]
 
 

@@ -262,6 +262,10 @@ def test_awaiting_gives_the_value_or_raises(is_late):
         asyncio.run(await_one(lambda future: future.set_exception(KeyError())))
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(await_one(oneloom.Future.cancel))
+    # In a coroutine that would be a value.
+    with pytest.raises(RuntimeError, match="StopIteration") as raised:
+        asyncio.run(await_one(lambda future: future.set_exception(StopIteration(5))))
+    assert isinstance(raised.value.__cause__, StopIteration)
 
 
 def test_cancelling_who_awaits_leaves_the_future_as_it_is():

@@ -2,14 +2,17 @@
 
 import concurrent.futures
 import gc
+import os
 import threading
 import time
 import weakref
+from typing import ClassVar
 
 import pytest
 
 import oneloom
 from conftest import start_thread, wait_until
+from oneloom._pool.launch import Worker
 
 
 class Opening:
@@ -24,6 +27,10 @@ class Opening:
 
 def nothing(_opened):
     pass
+
+
+def die():
+    os._exit(3)
 
 
 when_opened = nothing
@@ -108,6 +115,27 @@ def test_a_signal_that_comes_meanwhile_is_the_readers_and_the_next_one_tries_aga
     assert future.done() and isinstance(future.result(), Opening) and len(tries) == 2
 
 
+@pytest.mark.parametrize("how", ["died", "never_ready"])
+def test_a_signal_that_comes_while_it_is_told_how_a_worker_died_hides_nothing(monkeypatch, how):
+    tell, tries = getattr(Worker, how), []
+
+    def interrupt_once(*arguments):
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+        return tell(*arguments)
+
+    monkeypatch.setattr(Worker, how, interrupt_once)
+    initializer = None if how == "died" else die
+    with oneloom.ProcessPool(1, start_method="fork", initializer=initializer) as pool:
+        future = pool.submit(die)
+        with pytest.raises(KeyboardInterrupt):
+            future.result(timeout=30)
+        for _ in range(2):
+            with pytest.raises(oneloom.WorkerDied):
+                future.result(timeout=30)
+
+
 def test_unpacking_that_needs_its_own_result_is_a_deadlock_and_said_to_be(pool, opening):
     opening(lambda thing: future.result())
     future = packed(pool)
@@ -128,6 +156,29 @@ def test_the_standard_functions_and_callbacks_see_what_arrived(pool):
     assert sorted(future.result() for future in concurrent.futures.as_completed(futures)) == [1, 2, 4, 8, 16]
     wait_until(lambda: len(called) == 5)
     assert sorted(result for result, _ in called) == [1, 2, 4, 8, 16]
+
+
+class Mortal:
+    """Notes in which thread each of them falls away."""
+
+    ends: ClassVar = []
+
+    def __del__(self):
+        self.ends.append(threading.current_thread())
+
+
+def test_a_result_that_nobody_keeps_falls_away_in_the_thread_that_has_read_it(pool):
+    readers = []
+
+    def read(done):
+        assert isinstance(done.result(), Mortal)
+        readers.append(threading.current_thread())
+
+    del Mortal.ends[:]
+    for number in range(1, 2001):
+        pool.submit(Mortal).add_done_callback(read)
+        wait_until(lambda: len(Mortal.ends) == number)  # noqa: B023 (called at once)
+    assert Mortal.ends == readers
 
 
 def test_a_text_shows_what_it_is(pool):

@@ -1,6 +1,7 @@
 """`oneloom.ProcessPool`: what goes in and comes out, deaths, limits, and what its workers are."""
 
 import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -9,8 +10,11 @@ import re
 import select
 import signal
 import struct
+import sys
 import threading
 import time
+import types
+import weakref
 
 import process_tasks as tasks
 import pytest
@@ -475,6 +479,21 @@ def test_terminate_may_be_called_from_a_callback(gate):
     rest = [pool.submit(tasks.wait_for, gate), pool.submit(pow, 2, 3)]
     pool.shutdown()
     assert all(future.cancelled() for future in rest)
+
+
+def test_a_pool_in_a_cycle_is_collected_with_its_functions_while_a_task_still_runs(gate):
+    module = types.ModuleType("brief")
+    exec("def work(gate):\n    gate.wait()", vars(module))
+    sys.modules["brief"] = module
+    module.pool = oneloom.ProcessPool(1, start_method="fork")
+    future = module.pool.submit(module.work, gate)
+    wait_until(future.running)
+    gone = weakref.ref(module.pool), weakref.ref(module.work)
+    del sys.modules["brief"], module
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+    gate.set()
+    assert future.result(PATIENCE) is None
 
 
 def test_repr_tells_what_it_does(gate):

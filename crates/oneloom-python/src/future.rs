@@ -80,6 +80,11 @@ pub trait Cancel: Send + Sync {
     /// task out may call [`Promise::finish`] with [`Outcome::Cancelled`] in here: the end is brought by whoever cancels.
     fn cancel(&self, running: bool) -> bool;
 
+    /// Whether [`help`](Self::help) does anything.
+    fn can_help(&self) -> bool {
+        false
+    }
+
     /// Does for a moment what brings the end, until `done`, where that is faster than another thread. Called detached by
     /// whoever is about to wait for it.
     fn help(&self, done: &dyn Fn() -> bool) {
@@ -160,7 +165,11 @@ impl Promise {
     /// The future of this promise where it is known, because somebody is to be told of its end; else another one that
     /// does the same.
     pub fn own_or_other_future(&self, python: Python<'_>) -> PyResult<Py<Future>> {
-        let own = self.0.enter().own.as_ref().map(|own| own.clone_ref(python));
+        let own = {
+            let mut content = self.0.enter();
+            content.is_shared |= content.own.is_none();
+            content.own.as_ref().map(|own| own.clone_ref(python))
+        };
         own.map_or_else(|| self.future(python).map(Bound::unbind), Ok)
     }
 

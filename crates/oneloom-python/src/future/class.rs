@@ -2,7 +2,7 @@
 
 use oneloom_sync::raw::RawOnce;
 use oneloom_sync::raw::once::DoneCall;
-use pyo3::exceptions::{PyStopIteration, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTimeoutError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -56,7 +56,7 @@ impl Future {
     fn awaited(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.inner().end(python)? {
             End::Value(value) => Ok(value),
-            End::Error(error) => Err(self.inner().raise(error.into_bound(python))),
+            End::Error(error) => Err(not_a_value(python, self.inner().raise(error.into_bound(python)))),
             End::Cancelled => Err(ASYNC_CANCELLED.error(python)),
         }
     }
@@ -299,11 +299,33 @@ impl Future {
         }
         // Not its state: who is torn down with it may still ask.
         let mut content = self.inner().enter();
-        let outcome = (content.value.take(), content.error.take(), content.traceback.take());
-        let told = (std::mem::take(&mut content.callbacks), content.observed.take(), content.own.take());
+        let objects = content.take_objects();
         drop(content);
-        drop((outcome, told));
+        drop(objects);
     }
+}
+
+impl Drop for Future {
+    fn drop(&mut self) {
+        // The last to have the promise may be a thread without the interpreter. What falls away there is kept behind a lock
+        // of pyo3's, for which the child of a fork might wait.
+        if Arc::strong_count(&self.promise.0) > 1 {
+            let mut content = self.inner().enter();
+            let objects = (!content.is_shared).then(|| content.take_objects());
+            drop(content);
+            drop(objects);
+        }
+    }
+}
+
+/// What a coroutine is to be raised: a `StopIteration` would be taken for a value there.
+fn not_a_value(python: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(python) {
+        return error;
+    }
+    let told = PyRuntimeError::new_err("the future that is awaited has raised StopIteration");
+    told.set_cause(python, Some(error));
+    told
 }
 
 impl Future {

@@ -101,6 +101,8 @@ pub struct Content {
     pub observed: Option<Box<Observed>>,
     /// The future itself, while there is somebody to be told of it and a pool that knows only the promise.
     pub own: Option<Py<Future>>,
+    /// More than one object stands for the promise.
+    pub is_shared: bool,
     pub canceller: Option<Arc<dyn Cancel>>,
     pub dispatch: Option<Arc<dyn Dispatch>>,
 }
@@ -121,6 +123,7 @@ impl Content {
             callbacks: Vec::new(),
             observed: None,
             own: None,
+            is_shared: false,
             canceller,
             dispatch,
         }
@@ -146,6 +149,13 @@ impl Content {
             Outcome::Cancelled => self.state = State::Notified,
         }
         unneeded
+    }
+
+    /// Takes out all that is Python's, to be dropped outside the gate.
+    pub fn take_objects(&mut self) -> impl Sized + use<> {
+        let outcome = (self.value.take(), self.error.take(), self.traceback.take());
+        let packing = std::mem::replace(&mut self.packing, Packing::Open);
+        (outcome, packing, std::mem::take(&mut self.callbacks), self.observed.take(), self.own.take())
     }
 
     /// What only a future needs that has not ended.

@@ -61,7 +61,8 @@ impl Inner {
         }
         self.require_pool()?;
         let canceller = self.enter().canceller.clone();
-        if let Some(canceller) = canceller.filter(|_| timeout.is_none_or(|timeout| timeout >= HELPED)) {
+        let is_worth = timeout.is_none_or(|timeout| timeout >= HELPED);
+        if let Some(canceller) = canceller.filter(|canceller| is_worth && canceller.can_help()) {
             python.detach(|| canceller.help(&|| self.once.is_done()));
         }
         let mut call = DoneCall::default();

@@ -97,14 +97,23 @@ fn from_results<'py>(python: Python<'py>, index: usize) -> PyResult<&'py Bound<'
 }
 
 impl Answer {
+    /// Takes hold of what the worker has sent. What else there is to tell stays, for those who try again.
+    fn arrive(&mut self, python: Python<'_>) -> PyResult<()> {
+        let (packet, succeeded) = match self.end.take() {
+            Some(Ended::Succeeded(packet)) => (packet, true),
+            Some(Ended::Failed(packet)) => (packet, false),
+            other => {
+                self.end = other;
+                return Ok(());
+            }
+        };
+        self.arrived = Some((Arrived::new(python, packet)?, succeeded));
+        Ok(())
+    }
+
     /// Leaves it to the pool's reader, which gets the bytes that the function has returned, None if the worker has none,
     /// and gives whether it is a value and what it is.
     fn read_by(&mut self, python: Python<'_>, reader: u64) -> PyResult<Outcome> {
-        match self.end.take() {
-            Some(Ended::Succeeded(packet)) => self.arrived = Some((Arrived::new(python, packet)?, true)),
-            Some(Ended::Failed(packet)) => self.arrived = Some((Arrived::new(python, packet)?, false)),
-            _ => {}
-        }
         let told = match &self.arrived {
             Some((arrived, true)) => Some(arrived.result(python)?),
             Some(_) => return self.read(python),
@@ -140,29 +149,20 @@ impl Answer {
 impl Unpack for Answer {
     fn unpack(&mut self, python: Python<'_>) -> PyResult<Outcome> {
         let surroundings = self.surroundings.clone();
+        self.arrive(python)?;
         if let Some(reader) = surroundings.reader() {
             return self.read_by(python, reader);
         }
         let name = &*self.known.name;
-        let error = match self.end.take() {
-            None => return self.read(python),
-            Some(Ended::Succeeded(packet)) => {
-                self.arrived = Some((Arrived::new(python, packet)?, true));
-                return self.read(python);
-            }
-            Some(Ended::Failed(packet)) => {
-                self.arrived = Some((Arrived::new(python, packet)?, false));
-                return self.read(python);
-            }
+        let error = match &self.end {
+            None | Some(Ended::Succeeded(_) | Ended::Failed(_)) => return self.read(python),
             Some(Ended::Died(worker, pid)) => {
-                let worker = worker.map(|worker| worker.0.clone_ref(python));
-                from_results(python, 2)?.call1((worker, pid, name))?.unbind()
+                let worker = worker.as_ref().map(|worker| worker.0.clone_ref(python));
+                from_results(python, 2)?.call1((worker, *pid, name))?.unbind()
             }
-            Some(Ended::TimedOut(pid)) => from_results(python, 3)?.call1((pid, name))?.unbind(),
-            Some(Ended::Refused(refusal, last)) => {
-                refused(python, &refusal, last.as_deref()).into_value(python).into_any()
-            }
-            Some(Ended::NotSent(failure)) => crate::shared::error(failure).into_value(python).into_any(),
+            Some(Ended::TimedOut(pid)) => from_results(python, 3)?.call1((*pid, name))?.unbind(),
+            Some(Ended::Refused(refusal, last)) => return Err(refused(python, refusal, last.as_deref())),
+            Some(Ended::NotSent(failure)) => return Err(crate::shared::error(failure.clone())),
         };
         Ok(Outcome::Error(error))
     }

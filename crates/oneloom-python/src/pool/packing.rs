@@ -18,6 +18,7 @@ use oneloom_exec::packet::Packet;
 use oneloom_shm::held::Held;
 use oneloom_shm::payload::{Item, SMALL};
 use oneloom_shm::segment::Segment;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::marshal;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -53,44 +54,56 @@ static UNPICKLABLE: OnceLock<Py<PyAny>> = OnceLock::new();
 
 const MODULE: &str = "oneloom._pool.pickling";
 
-/// A function as its tasks know it.
+/// A function as its tasks know it. Nothing of Python's: the last of them may end in a thread without the interpreter.
 pub struct Known {
-    /// Kept, so that no other has its address.
-    _function: Option<Py<PyAny>>,
     /// Its pickle, if it goes by its name.
     pickle: Option<Box<[u8]>>,
     /// For messages.
     pub name: Box<str>,
 }
 
-/// The functions that go by their names.
+/// The functions that go by their names, by their addresses.
 #[derive(Default)]
-pub struct Functions(Mutex<HashMap<usize, Arc<Known>>>);
+pub struct Functions(Mutex<HashMap<usize, Remembered>>);
+
+struct Remembered {
+    /// Kept, so that no other has its address.
+    function: Py<PyAny>,
+    known: Arc<Known>,
+}
 
 impl Functions {
     /// A function; one that goes by its name is pickled once.
     pub fn know(&self, function: &Bound<'_, PyAny>) -> PyResult<Arc<Known>> {
         let key = function.as_ptr() as usize;
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(known.clone());
+        if let Some(remembered) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(remembered.known.clone());
         }
         let python = function.py();
         let pickle = imported(python, &NAMED, MODULE, &["named"])?.call1((function,))?;
         let name = name_of(function).into();
         if pickle.is_none() {
-            return Ok(Arc::new(Known { _function: None, pickle: None, name }));
+            return Ok(Arc::new(Known { pickle: None, name }));
         }
         let pickle = Some(pickle.cast::<PyBytes>()?.as_bytes().into());
-        let known = Arc::new(Known { _function: Some(function.clone().unbind()), pickle, name });
+        let known = Arc::new(Known { pickle, name });
         let forgotten = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let forgotten = if all.len() >= REMEMBERED { std::mem::take(&mut *all) } else { HashMap::new() };
-            all.insert(key, known.clone());
-            forgotten
+            let remembered = Remembered { function: function.clone().unbind(), known: known.clone() };
+            let twin = all.insert(key, remembered);
+            (forgotten, twin)
         };
         // Dropping a function may run foreign code.
         drop(forgotten);
         Ok(known)
+    }
+
+    /// Shows them to the garbage collector.
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // No object is made in there, so nobody is in there now.
+        let Ok(all) = self.0.try_lock() else { return Ok(()) };
+        all.values().try_for_each(|remembered| visit.call(&remembered.function))
     }
 }
 

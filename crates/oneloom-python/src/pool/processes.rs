@@ -11,6 +11,7 @@ use oneloom_sync::raw::{EventCall, RawEvent};
 use oneloom_wait::fork;
 use oneloom_wait::wait::Handle;
 use pyo3::exceptions::{PyException, PyRuntimeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::os::fd::AsRawFd;
@@ -47,7 +48,7 @@ impl Drop for Content {
 }
 
 /// The native part of `oneloom.ProcessPool`.
-#[pyclass(frozen, subclass, weakref, dict, module = "oneloom._native_pool")]
+#[pyclass(frozen, subclass, weakref, module = "oneloom._native_pool")]
 pub struct ProcessPool {
     content: OnceLock<Content>,
 }
@@ -64,6 +65,10 @@ impl Cancel for Canceller {
         let task = TaskId(self.task.load(Ordering::Acquire));
         // Others may be changing the pool, and some of those wait for memory.
         task != TaskId::NONE && Python::attach(|python| python.detach(|| self.engine.cancel(task, running)))
+    }
+
+    fn can_help(&self) -> bool {
+        true
     }
 
     fn help(&self, done: &dyn Fn() -> bool) {
@@ -258,5 +263,9 @@ impl ProcessPool {
         let engine = &self.content()?.engine;
         python.detach(|| engine.launch(workers));
         Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.content.get().map_or(Ok(()), |content| content.functions.visit(&visit))
     }
 }
