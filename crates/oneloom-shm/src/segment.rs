@@ -10,7 +10,7 @@ use oneloom_wait::atomic::{AtomicU32, AtomicU64, Ordering};
 use oneloom_wait::gate::Gate;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use crate::error::Error;
 use crate::layout::{BLOCKS_AT, Header, MAGIC, PROCESSES, RECORDS_AT, Record, VERSION};
@@ -296,7 +296,12 @@ fn map(descriptor: &OwnedFd) -> Result<(NonNull<u8>, u64), Error> {
             )
         };
         match mapped.map(|base| NonNull::new(base.cast::<u8>())) {
-            Ok(Some(base)) => return Ok((base, reserved)),
+            Ok(Some(base)) => {
+                // A core dump would go through the whole reservation, most of which is not there, for minutes.
+                // SAFETY: how the new mapping is dumped has nothing to do with what is in it.
+                let _ = unsafe { madvise(base.as_ptr().cast(), reserved as usize, Advice::LinuxDontDump) };
+                return Ok((base, reserved));
+            }
             Ok(None) => {}
             Err(error) => refused = error,
         }

@@ -51,6 +51,18 @@ fn what_is_put_before_anybody_reads_makes_the_segment_grow() {
 }
 
 #[test]
+fn a_core_dump_leaves_the_reservation_out() {
+    segment();
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("this process's memory");
+    let mut ours = maps.split("/memfd:oneloom").skip(1).peekable();
+    assert!(ours.peek().is_some());
+    for map in ours {
+        let flags = map.lines().find(|line| line.starts_with("VmFlags:")).expect("flags");
+        assert!(flags.contains(" dd"), "{flags}");
+    }
+}
+
+#[test]
 fn a_bound_makes_senders_wait() {
     let queue = Queue::new(segment(), 3).expect("a queue");
     let child = Child::start(|| {
