@@ -229,7 +229,10 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 def things_of(given: Iterable[Any], own: list[asyncio.Future[Any]] | None = None) -> list[Any]:
     """What can be waited for of all that is given; on a loop, coroutines and the like as tasks, which `own` is told of."""
-    things = []
+    given, things = list(given), []
+    for thing in given:
+        if not hasattr(thing, "__await__"):
+            kind_of(thing)  # What can't be waited for is told before any coroutine begins to run.
     for thing in given:
         if hasattr(thing, "__await__") and not isinstance(thing, (Future, Thread)):
             try:
@@ -266,7 +269,10 @@ class Deadline:
     """A point in time, from which on there is no time left; or none."""
 
     def __init__(self, timeout: float | None) -> None:
-        self.end = None if timeout is None else time.monotonic() + timeout
+        try:
+            self.end = None if timeout is None else time.monotonic() + timeout
+        except TypeError:
+            raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}") from None
 
     def left(self) -> float | None:
         """How many seconds are left, 0 if none are; None without a limit."""

@@ -42,14 +42,13 @@ def wait(
     >>> done == {thread}, not_done == {future}
     (True, True)
     """
+    deadline, rounds = Deadline(timeout), _rounds(return_when)
     things = _distinct(things_of(fs))
-    deadline = Deadline(timeout)
     if return_when == ALL_COMPLETED:
         _join_all(things, deadline)
     else:
-        rounds = _rounds(things, return_when)
         with Watch(things, None) as watch:
-            for count in rounds(watch):
+            for count in rounds(watch, things):
                 if not watch.ends.wait(count, deadline.left()):
                     break
     return _sorted_out(things)
@@ -74,11 +73,10 @@ async def wait_async(
     loop = running_loop()
     if loop is None:
         raise RuntimeError(_NO_LOOP)
+    deadline, rounds = Deadline(timeout), _rounds(return_when)
     things = _distinct(things_of(fs))
-    deadline = Deadline(timeout)
-    rounds = _rounds(things, return_when)
     with Watch(things, loop) as watch:
-        for count in rounds(watch):
+        for count in rounds(watch, things):
             if not await watch.wait_async(count, deadline.left()):
                 break
     return _sorted_out(things)
@@ -103,14 +101,14 @@ def _join_all(things: list[Any], deadline: Deadline) -> None:
             return
 
 
-def _rounds(things: list[Any], return_when: str) -> Callable[[Watch], Iterator[int]]:
+def _rounds(return_when: str) -> Callable[[Watch, list[Any]], Iterator[int]]:
     """How many ends to wait for, again and again, until it is enough."""
     if return_when == ALL_COMPLETED:
-        return lambda watch: iter([len(things)])
+        return lambda watch, things: iter([len(things)])
     if return_when == FIRST_COMPLETED:
-        return lambda watch: iter([min(1, len(things))])
+        return lambda watch, things: iter([min(1, len(things))])
     if return_when == FIRST_EXCEPTION:
-        return lambda watch: _until(watch, things, _has_failed)
+        return lambda watch, things: _until(watch, things, _has_failed)
     raise ValueError(f"Invalid return condition: {return_when!r}")
 
 
@@ -142,16 +140,17 @@ def as_completed(fs: Iterable[_T], timeout: float | None = None) -> Completed[_T
     >>> sorted(thread.result() for thread in oneloom.as_completed(threads))
     [1, 2, 4]
     """
-    return Completed(_distinct(things_of(fs)), timeout)
+    deadline = Deadline(timeout)
+    return Completed(_distinct(things_of(fs)), deadline)
 
 
 class Completed(Generic["_T"]):
     """What `as_completed` gives."""
 
-    def __init__(self, things: list[_T], timeout: float | None) -> None:
+    def __init__(self, things: list[_T], deadline: Deadline) -> None:
         self._total = len(things)
         self._left = dict(enumerate(things))
-        self._deadline = Deadline(timeout)
+        self._deadline = deadline
         self._arrived: deque[int] = deque()
         self._watch: Watch | None = None
 

@@ -452,3 +452,22 @@ def test_a_wait_for_what_ends_at_that_moment_always_ends(seed, is_async):
             done = oneloom.wait(futures, return_when=when).done
         assert done and (when == "FIRST_COMPLETED" or len(done) == len(futures))
         ender.join()
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": "1"}, {"return_when": "SOON"}, {"fs": 5}])
+def test_what_is_refused_has_begun_nothing(wrong):
+    async def main():
+        begun = []
+
+        async def begin():
+            begun.append(True)
+
+        coroutine = begin()
+        fs = [coroutine, *([wrong["fs"]] if "fs" in wrong else [])]
+        with pytest.raises((TypeError, ValueError), match="timeout|SOON|5 can't be waited for"):
+            await oneloom.wait_async(fs, **{name: value for name, value in wrong.items() if name != "fs"})
+        await asyncio.sleep(0)
+        coroutine.close()
+        return begun
+
+    assert oneloom.run(main()) == []
