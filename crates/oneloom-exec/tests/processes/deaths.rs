@@ -1,7 +1,7 @@
 //! Workers that die, by themselves or because their task is to end: what that costs, and whom.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use oneloom_exec::launch::Status;
@@ -187,18 +187,24 @@ fn killed_at_random_instants_workers_take_one_task_each_with_them() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock").as_nanos() as u64;
     let seed = std::env::var("SEED").map_or(now, |seed| seed.parse().expect("a number"));
     println!("SEED={seed}");
-    // A worker needs the time to begin.
-    let pause = if cfg!(oneloom_tsan) { 200_000 } else { 8000 };
     for (round, workers) in [1, 2, 8].into_iter().cycle().take(3 * stress() as usize).enumerate() {
         let works = Works::new(workers);
         let over = AtomicBool::new(false);
+        // How many tasks were handed in, and how many have ended.
+        let progress = AtomicUsize::new(0);
         let tasks: u64 = 3000;
         let (killed, ends) = std::thread::scope(|scope| {
             let killer = scope.spawn(|| {
                 let mut dice = Dice(seed + round as u64);
                 let mut killed = Vec::new();
+                let mut seen = 0;
                 while !over.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_micros(dice.roll(pause)));
+                    std::thread::sleep(Duration::from_micros(dice.roll(8000)));
+                    let now = progress.load(Ordering::SeqCst);
+                    if std::mem::replace(&mut seen, now) == now {
+                        // Where workers are slow to begin, nobody would ever get a task.
+                        continue;
+                    }
                     let there = works.pool.workers();
                     if let Some((_, pid)) = there.get(dice.roll(there.len().max(1) as u64) as usize) {
                         kill(*pid);
@@ -209,6 +215,7 @@ fn killed_at_random_instants_workers_take_one_task_each_with_them() {
             });
             let mut dice = Dice(!seed + round as u64);
             let handles: Vec<_> = (0..tasks)
+                .inspect(|_| _ = progress.fetch_add(1, Ordering::SeqCst))
                 .map(|number| match dice.roll(100) {
                     0 => works.submit(PLAIN, task::BYTES, 5000 + number, &[]),
                     1 => works.submit(PLAIN, task::LENGTH, number, &bytes(5000 + number)),
@@ -216,7 +223,8 @@ fn killed_at_random_instants_workers_take_one_task_each_with_them() {
                     _ => works.ask(task::ECHO, number),
                 })
                 .collect();
-            let ends: Vec<End> = handles.into_iter().map(Handle::end).collect();
+            let ends = handles.into_iter().map(Handle::end);
+            let ends: Vec<End> = ends.inspect(|_| _ = progress.fetch_add(1, Ordering::SeqCst)).collect();
             over.store(true, Ordering::SeqCst);
             (killer.join().expect("no panic"), ends)
         });
