@@ -230,6 +230,11 @@ def test_what_is_of_the_wrong_kind_is_refused_by_name(make_pool, arguments):
         make_pool(**{"workers": 1, **arguments})
 
 
+def test_workers_that_there_may_be_cost_nothing(make_pool):
+    with make_pool(10**9) as pool:
+        assert pool.submit(square, 3).result(30) == 9
+
+
 def test_counts_may_be_integers_of_any_make(make_pool):
     class Two:
         def __index__(self):

@@ -61,8 +61,8 @@ struct Team {
     most_tasks: Option<u64>,
     /// What the initializer raised: no task is run any more.
     refused: OnceLock<Py<PyAny>>,
-    /// By seat.
-    running: Box<[Arc<Running>]>,
+    /// By seat, as far as seats were taken.
+    running: Mutex<Vec<Arc<Running>>>,
 }
 
 thread_local! {
@@ -201,6 +201,15 @@ impl Team {
         hired.map(drop).map_err(|error| (error, worker.get().take_place().map(|(_, seat)| seat)))
     }
 
+    /// What the worker of a seat runs.
+    fn running_at(&self, seat: &Seat) -> Arc<Running> {
+        let mut all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() <= seat.index() {
+            all.resize_with(seat.index() + 1, Arc::default);
+        }
+        all[seat.index()].clone()
+    }
+
     /// A worker's life.
     ///
     /// # Errors
@@ -211,7 +220,7 @@ impl Team {
         if !self.initialise(python)? {
             return Ok(());
         }
-        let running = &self.running[seat.index()];
+        let running = &self.running_at(seat);
         RUNS.set(Some(running.clone()));
         let mut turn = Turn::begin();
         let mut tasks = 0;
@@ -471,7 +480,7 @@ impl ThreadPool {
             initializer: initializer.map(|function| (function, initargs)),
             most_tasks,
             refused: OnceLock::new(),
-            running: (0..workers).map(|_| Arc::default()).collect(),
+            running: Mutex::default(),
         };
         drop(self.team.set(Arc::new(team)));
     }
@@ -523,7 +532,8 @@ impl ThreadPool {
     /// Cancels what runs, for those who wait for it.
     fn _cancel_running(&self, python: Python<'_>) -> PyResult<()> {
         let mut result = Ok(());
-        for running in &self.team()?.running {
+        let all = self.team()?.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for running in all {
             let promise = running.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(promise) = promise {
                 result = result.and(promise.finish_attached(python, Outcome::Cancelled).map(drop));

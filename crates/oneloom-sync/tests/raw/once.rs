@@ -157,6 +157,22 @@ fn a_worker_that_runs_an_empty_place_and_a_time_limit_are_ways_out() {
 }
 
 #[test]
+fn places_that_nobody_takes_cost_nothing() {
+    for places in [1, 2, 3, 4, usize::MAX] {
+        let crew = Crew::new(places);
+        crew.seat(0, me());
+        crew.seat(2.min(places - 1), me());
+        let mut seen = Vec::new();
+        let _ = crew.show(&mut |worker| {
+            seen.push(worker);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(seen.contains(&Owner::NOBODY), places > 2, "{places}: {seen:?}");
+        assert_eq!(seen.iter().filter(|worker| **worker == me()).count(), places.min(2));
+    }
+}
+
+#[test]
 fn who_waits_for_a_stuck_crew_from_outside_is_not_told() {
     let crew = Arc::new(Crew::new(1));
     let job = RawOnce::new(Name::NONE, "future").by_crew(Some(crew.clone()));

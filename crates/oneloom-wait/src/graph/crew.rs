@@ -9,35 +9,51 @@ use std::ops::ControlFlow;
 
 use super::{Certainty, Deadlock, Edge, step_of};
 use crate::atomic::{AtomicU64, Ordering};
+use crate::made::Made;
 use crate::owner::{Kind, Owner, Registry, Standing, flag};
 
 /// The places of those who work for everybody. An empty one may be taken at any time.
-pub struct Crew(Box<[AtomicU64]>);
+pub struct Crew {
+    places: usize,
+    /// Each twice as long as the one before, and made when a place in it is taken: most of many places never are.
+    rows: Box<[Made<Box<[AtomicU64]>>]>,
+}
 
 impl Crew {
     /// That many places, all of them empty.
     pub fn new(places: usize) -> Self {
-        Self((0..places).map(|_| AtomicU64::new(Owner::NOBODY.to_bits())).collect())
+        let rows = usize::BITS - places.leading_zeros();
+        Self { places, rows: (0..rows).map(|_| Made::nothing()).collect() }
     }
 
     /// How many places there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.places
     }
 
     /// Whether there is no place at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.places == 0
     }
 
     /// Says who works in a place: [`Owner::NOBODY`] where nobody does.
     pub fn seat(&self, place: usize, worker: Owner) {
-        self.0[place].store(worker.to_bits(), Ordering::Release);
+        let row = (place + 1).ilog2() as usize;
+        let first = (1 << row) - 1;
+        let length = (self.places - first).min(1 << row);
+        let empty = || (0..length).map(|_| AtomicU64::new(Owner::NOBODY.to_bits())).collect();
+        self.rows[row].get_or_make(|| Box::new(empty()))[place - first]
+            .store(worker.to_bits(), Ordering::Release);
     }
 
-    /// Shows who works in each place, until `each` has seen enough. Reads only atomics.
+    /// Shows who works in each place, until `each` has seen enough; of the empty ones, one may stand for many. Reads only
+    /// atomics.
     pub fn show(&self, each: &mut dyn FnMut(Owner) -> ControlFlow<()>) -> ControlFlow<()> {
-        self.0.iter().try_for_each(|worker| each(Owner::from_bits(worker.load(Ordering::Acquire))))
+        for row in &self.rows {
+            let Some(row) = row.get() else { return each(Owner::NOBODY) };
+            row.iter().try_for_each(|worker| each(Owner::from_bits(worker.load(Ordering::Acquire))))?;
+        }
+        ControlFlow::Continue(())
     }
 }
 
