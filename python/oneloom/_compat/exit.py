@@ -33,7 +33,8 @@ def main_thread_counts_as_ended() -> Iterator[None]:
         return
     main: Any = threading.main_thread()
     if sys.version_info >= (3, 13):
-        main._handle._set_done()  # `threading._shutdown` does it once more, without harm.
+        handle = main._os_thread_handle if sys.version_info >= (3, 14) else main._handle
+        handle._set_done()  # `threading._shutdown` does it once more, without harm.
         yield
     else:
         main._tstate_lock.release()
