@@ -240,7 +240,7 @@ def test_ctrl_c_in_a_coroutine_that_takes_its_lock_again_comes_when_it_is_held(l
 
 
 class Plain:
-    """A lock that has nothing but `acquire` and `release`, and may refuse to be released."""
+    """A lock that has nothing but what every Condition asks for, and may refuse to be released."""
 
     def __init__(self):
         self.lock, self.refuses = oneloom.Lock(), False
@@ -255,6 +255,9 @@ class Plain:
         if self.refuses:
             raise OSError("not now")
         self.lock.release()
+
+    def locked(self):
+        return self.lock.locked()
 
 
 @pytest.mark.parametrize("module", [threading, oneloom.threading], ids=["standard", "oneloom"])

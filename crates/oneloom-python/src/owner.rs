@@ -187,8 +187,14 @@ pub fn running_task(python: Python<'_>) -> Option<Bound<'_, PyAny>> {
 /// The task that a running loop of this thread runs now.
 fn task_on<'py>(running: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     let python = running.py();
-    // Up to Python 3.13 asyncio keeps them in a dictionary, which costs a third of calling `current_task`.
-    let found = match imported(python, &CURRENT_TASKS, "asyncio.tasks", "_current_tasks") {
+    // Up to Python 3.13 asyncio keeps them in a dictionary, which costs a third of calling `current_task`. From 3.14 on
+    // that is there, but empty.
+    let known = if cfg!(Py_3_14) {
+        None
+    } else {
+        imported(python, &CURRENT_TASKS, "asyncio.tasks", "_current_tasks")
+    };
+    let found = match known {
         Some(tasks) => tasks.cast::<PyDict>().ok()?.get_item(running).ok()?,
         None => imported(python, &CURRENT_TASK, "asyncio.tasks", "current_task")?.call1((running,)).ok(),
     };

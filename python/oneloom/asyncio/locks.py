@@ -6,6 +6,7 @@ They take no notice of threads. Whoever needs one object for threads and corouti
 from __future__ import annotations
 
 import enum
+import sys
 from asyncio import BrokenBarrierError, CancelledError, Future
 from asyncio.mixins import _LoopBoundMixin
 from collections import deque
@@ -336,7 +337,7 @@ class Barrier(OfOneLoop):
 
     def __init__(self, parties: int) -> None:
         if parties < 1:
-            raise ValueError("parties must be > 0")
+            raise ValueError("parties must be >= 1" if sys.version_info >= (3, 14) else "parties must be > 0")
         self._cond = Condition()
         self._parties = parties
         self._phase = _Phase.FILLING
