@@ -335,6 +335,25 @@ def test_worker_that_imports_a_module_with_a_pool_may_use_its_own(tmp_path):
     assert (ran.out, ran.err) == ("12\n", "")
 
 
+@pytest.mark.parametrize("function, item", [(len, bytes(2**16)), (bytes, 2**16)], ids=["arguments", "results"])
+def test_what_is_heavy_to_send_is_not_sent_far_ahead(function, item):
+    taken = 0
+
+    def items():
+        nonlocal taken
+        while True:
+            taken += 1
+            # Each its own: what is pickled twice goes once.
+            yield bytes(memoryview(item)) if function is len else item
+
+    with oneloom.ProcessPool(2, start_method="fork") as pool:
+        results = pool.map(function, items())
+        for number in range(20_000):
+            next(results)
+            assert taken - number < 4000, f"{taken - number} items of 64 KiB were ahead"
+        results.close()
+
+
 def test_what_the_program_has_chosen_stays_its_choice_for_later_pools_and_in_workers():
     code = """
         import multiprocessing

@@ -69,6 +69,11 @@ pub trait Unpack: Send + Sync {
     fn has_failed(&self) -> bool {
         false
     }
+
+    /// How many bytes went and came for it.
+    fn weight(&self) -> usize {
+        0
+    }
 }
 
 /// How a pool's task is cancelled.

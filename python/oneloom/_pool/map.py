@@ -1,9 +1,9 @@
 """What `map` and its kin give: an iterator that feeds a pool as far ahead as keeps it busy.
 
-Items travel in chunks, each of them one task. How large a chunk is follows from how long the last ones took: long
-enough that sending it costs little beside, short enough that workers end together. The window bounds what is ahead,
-chunks that run or lie there and results that nobody has taken yet: a few for each worker, or as many as are taken in a
-moment, where that is more.
+Items travel in chunks, each of them one task. How large a chunk is follows from how long the last ones took, and from
+how many bytes were sent for them: long enough that sending it costs little beside, short enough that workers end
+together, and never many megabytes. The window bounds what is ahead, chunks that run or lie there and results
+that nobody has taken yet: a few for each worker, or as many as are taken in a moment, where that is more.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     _Chunk = tuple[float, list[Any]]
     """How many seconds it took, and each item's value, or a `Raised`."""
 
-# How long a chunk should take, in seconds, and how many items it has at most.
+# How long a chunk should take, in seconds, how many bytes it and its results should be to send at most, and how many
+# items it has at most.
 _LONG_ENOUGH = 0.002
+_HEAVIEST = 2**20
 _LARGEST = 2048
 # That moment, in seconds, and how many chunks are ahead at most.
 _MOMENT = 0.01
@@ -321,7 +323,7 @@ class Results(Batches, Generic["_T"]):
         batch += values
         if self._measures:
             # In steps, because the first items may tell little of the others.
-            fitting = int(_LONG_ENOUGH * len(items) / max(seconds, 1e-9))
+            fitting = int(len(items) * min(_LONG_ENOUGH / max(seconds, 1e-9), _HEAVIEST / max(future._weight, 1)))
             self._size = max(1, min(fitting, self._size * 16, _LARGEST))
             self._window = max(self._window, self._least_window)
 

@@ -176,6 +176,12 @@ impl Future {
         self.inner().has_failed()
     }
 
+    /// How many bytes its task and what came of it took to send; 0 if nothing was sent.
+    #[getter]
+    fn _weight(&self) -> usize {
+        self.inner().enter().weight
+    }
+
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let python = slf.py();
         port::require_loop(python)?;

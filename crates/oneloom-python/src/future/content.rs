@@ -97,6 +97,8 @@ pub struct Content {
     pub packing: Packing,
     /// What is packed is an error, as far as that is known.
     pub will_fail: bool,
+    /// How many bytes went and came for what was packed.
+    pub weight: usize,
     pub callbacks: Vec<Py<PyAny>>,
     pub observed: Option<Box<Observed>>,
     /// The future itself, while there is somebody to be told of it and a pool that knows only the promise.
@@ -120,6 +122,7 @@ impl Content {
             traceback: None,
             packing: Packing::Open,
             will_fail: false,
+            weight: 0,
             callbacks: Vec::new(),
             observed: None,
             own: None,
@@ -144,6 +147,7 @@ impl Content {
             Outcome::Error(error) => unneeded._replaced = self.error.replace(error),
             Outcome::Packed(packed) => {
                 self.will_fail = packed.has_failed();
+                self.weight = packed.weight();
                 self.packing = Packing::Packed(packed);
             }
             Outcome::Cancelled => self.state = State::Notified,

@@ -17,6 +17,8 @@ pub struct Task {
     pub promise: Promise,
     pub known: Arc<Known>,
     pub surroundings: Arc<Surroundings>,
+    /// How many bytes it took to send.
+    pub weight: usize,
 }
 
 impl Report for Task {
@@ -55,8 +57,12 @@ impl Report for Task {
             }
             _ => false,
         };
-        let (known, surroundings) = (self.known, self.surroundings);
-        let answer = Answer { end: Some(end), arrived: None, says_failed, known, surroundings };
+        let came = match &end {
+            Ended::Succeeded(packet) | Ended::Failed(packet) => packet.bytes().map_or(0, <[u8]>::len),
+            _ => 0,
+        };
+        let (known, surroundings, weight) = (self.known, self.surroundings, self.weight + came);
+        let answer = Answer { end: Some(end), arrived: None, says_failed, known, surroundings, weight };
         self.promise.finish(Outcome::Packed(Box::new(answer)));
     }
 }
@@ -80,6 +86,8 @@ struct Answer {
     says_failed: bool,
     known: Arc<Known>,
     surroundings: Arc<Surroundings>,
+    /// How many bytes went and came.
+    weight: usize,
 }
 
 /// The first byte of bytes for a pool's reader that stand for an error.
@@ -173,6 +181,10 @@ impl Unpack for Answer {
             (None, Some((_, succeeded))) => !succeeded || self.says_failed,
             _ => true,
         }
+    }
+
+    fn weight(&self) -> usize {
+        self.weight
     }
 }
 

@@ -109,7 +109,9 @@ impl ProcessPool {
             }
             Err(failure) => return Err(failure),
         };
-        let task = Box::new(Task { promise, known: told, surroundings: content.surroundings.clone() });
+        let weight = packet.bytes().map_or(0, <[u8]>::len);
+        let task =
+            Box::new(Task { promise, known: told, surroundings: content.surroundings.clone(), weight });
         let limits = limits.unwrap_or(content.limits);
         match python.detach(|| content.engine.submit(packet, limits, task)) {
             Ok(task) => canceller.task.store(task.0, Ordering::Release),
