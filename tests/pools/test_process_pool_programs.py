@@ -161,6 +161,27 @@ def test_child_of_a_fork_leaves_its_parents_pool_alone(tmp_path):
     assert ran.out.splitlines() == ["8", told, "0 32"]
 
 
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_child_of_a_fork_starts_workers_of_its_own(tmp_path, pause):
+    """Also when its parent's fork server is only being started."""
+    code = f"""
+    import os, time
+    import oneloom
+
+    if __name__ == "__main__":
+        with oneloom.ProcessPool(1, start_method="forkserver") as pool:
+            future = pool.submit(pow, 2, 3)
+            time.sleep({pause})
+            pid = os.fork()
+            if pid == 0:
+                with oneloom.ProcessPool(1, start_method="forkserver") as own:
+                    print(own.submit(pow, 2, 4).result(), flush=True)
+                os._exit(0)
+            print(os.waitpid(pid, 0)[1], future.result())
+    """
+    assert run_script(tmp_path, code).check().out.splitlines() == ["16", "0 8"]
+
+
 def test_what_workers_write_comes_line_by_line(tmp_path):
     code = """
     import sys

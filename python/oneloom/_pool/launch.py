@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import threading
 from multiprocessing import forkserver, process, resource_tracker, spawn
 from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
@@ -31,6 +32,17 @@ def default_start_method() -> str:
 def _imports_main() -> bool:
     """Whether this is a child that imports the main module."""
     return bool(getattr(process.current_process(), "_inheriting", False))
+
+
+def _leave_the_parents_fork_server() -> None:
+    """In the child of a fork: the fork server is none of its children, and its lock may be held by who is not here."""
+    server: Any = forkserver._forkserver
+    preloaded = server._preload_modules
+    server.__init__()
+    server._preload_modules = preloaded
+
+
+os.register_at_fork(after_in_child=_leave_the_parents_fork_server)
 
 
 class Plan:
