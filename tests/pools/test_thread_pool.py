@@ -342,7 +342,7 @@ def test_ctrl_c_while_a_program_ends_tells_its_tasks():
 
 
 ENDLESS = """
-import contextvars, sys, time
+import contextvars, sys, threading, time
 import oneloom
 from oneloom.concurrent.futures import ThreadPoolExecutor
 
@@ -359,6 +359,7 @@ class Last:
 sys.last_of_all = Last()
 if __name__ == "__main__":
     {begin}
+    threading._register_atexit(print, "leaving", flush=True)
     time.sleep(60)
 """
 
@@ -379,9 +380,8 @@ def test_a_second_ctrl_c_leaves_behind_what_does_not_listen(begin):
     with program(ENDLESS.format(begin=begin)) as child:
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGINT)
-        while child.stderr.readline() != "KeyboardInterrupt\n":
-            pass
-        # It waits for the task, or is about to.
+        # Only then has the first been told of, and what runs is waited for.
+        assert child.stdout.readline() == "leaving\n"
         child.send_signal(signal.SIGINT)
         run = finish(child)
     assert run.status == -signal.SIGINT and "KeyboardInterrupt" in run.err and "FATAL" not in run.err, run
