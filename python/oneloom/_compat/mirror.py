@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 
@@ -63,7 +62,8 @@ def original(name: str) -> Any:
 
     `from concurrent.futures import thread` asks the package, which may be the drop-in already and know the drop-in by it.
     """
-    return importlib.import_module(name)
+    __import__(name)
+    return sys.modules[name]
 
 
 def mirror(name: str, standard: ModuleType) -> None:
