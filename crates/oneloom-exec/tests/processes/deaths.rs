@@ -198,7 +198,7 @@ fn killed_at_random_instants_workers_take_one_task_each_with_them() {
                 let mut dice = Dice(seed + round as u64);
                 let mut killed = Vec::new();
                 let mut seen = 0;
-                while !over.load(Ordering::SeqCst) {
+                while killed.len() < 20 && !over.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_micros(dice.roll(8000)));
                     let now = progress.load(Ordering::SeqCst);
                     if std::mem::replace(&mut seen, now) == now {
