@@ -125,10 +125,13 @@ def test_standard_and_own_waiters_see_an_end_that_comes_meanwhile(seed, observed
 @pytest.mark.parametrize("observed", [False, True])
 def test_a_pool_ends_a_future_without_the_interpreter(observed):
     """What a time limit ends is ended by a thread that has no Python; its callbacks are called on one that has."""
-    with oneloom.ThreadPool(1, timeout=0.02) as pool, released() as release:
-        future = pool.submit(release.wait)
+    with oneloom.ThreadPool(1) as pool, released() as release, released() as begin:
+        pool.submit(begin.wait)
+        future = pool.options(timeout=0.02).submit(release.wait)
         called = []
         future.add_done_callback(lambda done: called.append((done, threading.get_ident())))
+        # Its time runs from now on.
+        begin.set()
         if observed:
             assert concurrent.futures.wait([future]).done == {future}
             assert list(concurrent.futures.as_completed([future])) == [future]
