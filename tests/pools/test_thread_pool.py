@@ -358,8 +358,10 @@ class Last:
 
 sys.last_of_all = Last()
 if __name__ == "__main__":
-    {begin}
+    oneloom.ThreadPool, oneloom.ProcessPool
+    # Comes before what they have called at exit themselves.
     threading._register_atexit(print, "leaving", flush=True)
+    {begin}
     time.sleep(60)
 """
 
