@@ -35,11 +35,13 @@ def _imports_main() -> bool:
 
 
 def _leave_the_parents_fork_server() -> None:
-    """In the child of a fork: the fork server is none of its children, and its lock may be held by who is not here."""
+    """In the child of a fork: the fork server is none of its children, and locks may be held by who is not here."""
     server: Any = forkserver._forkserver
     preloaded = server._preload_modules
     server.__init__()
     server._preload_modules = preloaded
+    tracker: Any = resource_tracker._resource_tracker
+    tracker._lock._at_fork_reinit()
 
 
 os.register_at_fork(after_in_child=_leave_the_parents_fork_server)
