@@ -1,6 +1,7 @@
 //! Pools, as Python sees them.
 //!
-//! - `threads`: the thread pool, and what its workers run.
+//! - `threads`: the thread pool, and its workers.
+//! - `thread_task`: what those run.
 //! - `handed_over`: its tasks, where the standard library's executor goes on with them.
 //! - `batches`: the iterator that `map` gives.
 //!
@@ -17,6 +18,7 @@ mod handed_over;
 mod packing;
 mod processes;
 mod surroundings;
+mod thread_task;
 mod threads;
 mod worker;
 
@@ -31,7 +33,7 @@ pub fn register(python: Python<'_>) -> PyResult<()> {
     module.add_class::<threads::ThreadPool>()?;
     module.add_class::<threads::ThreadWorker>()?;
     module.add_class::<handed_over::ThreadTask>()?;
-    module.add_function(wrap_pyfunction!(threads::cancelled, &module)?)?;
+    module.add_function(wrap_pyfunction!(thread_task::cancelled, &module)?)?;
     module.add_class::<processes::ProcessPool>()?;
     module.add_class::<surroundings::PoolKeeper>()?;
     module.add_class::<surroundings::PoolSeat>()?;

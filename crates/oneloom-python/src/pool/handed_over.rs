@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::threads::{Running, Task};
+use super::thread_task::{Running, Task};
 use crate::future::Future;
 use crate::owner;
 

@@ -2,53 +2,30 @@
 //!
 //! What waits to be done, and whom to wake, is decided by [`Jobs`]; what becomes of a task, by its [`Promise`]. A worker
 //! is a Python thread that runs [`ThreadWorker::run`]; Python's half of the pool (`oneloom._pool.threads`) starts it.
-//!
-//! A thread can't be killed. A task that takes too long, or is cancelled while it runs, ends for those who wait for it
-//! at once, and is told by `oneloom.cancelled()`; what it still returns is dropped.
 
-use std::cell::RefCell;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use oneloom_exec::deadlines::{Alarm, Due};
 use oneloom_exec::threads::{Jobs, Seat, Taken, WaitCall};
 use oneloom_wait::background;
 use oneloom_wait::clock::Deadline;
 use oneloom_wait::graph::Deadlock;
-use oneloom_wait::owner::{Owner, flag};
+use oneloom_wait::owner::flag;
 use oneloom_wait::wait::{Environment, Judgement, block};
-use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError};
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::handed_over::ThreadTask;
+use super::thread_task::{Running, Task, Terms, set_running};
 use crate::arguments::{Timeout, seconds};
 use crate::calls;
 use crate::environment::{PythonThread, detached};
 use crate::errors::INITIALIZER;
-use crate::future::{Cancel, Dispatch, Future, Outcome, Promise, Unpack};
+use crate::future::{Cancel, Dispatch, Future, Outcome, Promise};
 use crate::once::intern;
 use crate::owner;
-
-/// What holds for tasks.
-struct Terms {
-    timeout: Option<Duration>,
-    retries: u32,
-    /// The context of which each task gets a copy.
-    context: Option<Py<PyAny>>,
-}
-
-pub(super) struct Task {
-    pub promise: Promise,
-    pub function: Py<PyAny>,
-    pub args: Py<PyTuple>,
-    pub kwargs: Option<Py<PyDict>>,
-    terms: Arc<Terms>,
-}
-
-/// What a worker runs now. Locked by attached threads only, and for a moment.
-pub(super) type Running = Mutex<Option<Promise>>;
 
 /// A pool as its workers have it.
 struct Team {
@@ -63,36 +40,6 @@ struct Team {
     refused: OnceLock<Py<PyAny>>,
     /// By seat, as far as seats were taken.
     running: Mutex<Vec<Arc<Running>>>,
-}
-
-thread_local! {
-    /// What the calling worker runs.
-    static RUNS: RefCell<Option<Arc<Running>>> = const { RefCell::new(None) };
-}
-
-/// Whether the task that the calling thread runs need not go on: its time is over, or it was cancelled meanwhile.
-///
-/// False where no task of a thread pool runs. A task that may run for long asks now and then, and returns; asking costs
-/// some 30 ns.
-///
-/// >>> import oneloom
-/// >>> began, noticed = oneloom.Event(), oneloom.Event()
-/// >>> def search():
-/// ...     began.set()
-/// ...     while not oneloom.cancelled():
-/// ...         pass    # look at the next thing
-/// ...     noticed.set()
-/// >>> with oneloom.ThreadPool(1) as pool:
-/// ...     future = pool.submit(search)
-/// ...     began.wait(), future.cancel(running=True), noticed.wait()
-/// (True, True, True)
-#[pyfunction]
-pub fn cancelled() -> bool {
-    RUNS.with_borrow(|running| running.as_ref().is_some_and(|running| is_over(running)))
-}
-
-fn is_over(running: &Running) -> bool {
-    running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Promise::is_done)
 }
 
 impl Cancel for Team {
@@ -115,37 +62,6 @@ impl Dispatch for Team {
         };
         // Where the system has no thread left, they are not called.
         let _ = background::spawn("oneloom-callback", call);
-    }
-}
-
-/// A task with a time limit.
-struct Late {
-    promise: Promise,
-    timeout: Duration,
-}
-
-/// What a task ends with that took too long.
-struct TimedOut(Duration);
-
-static ALARM: Alarm<Late> = Alarm::new();
-
-impl Due for Late {
-    fn due(self) {
-        self.promise.finish(Outcome::Packed(Box::new(TimedOut(self.timeout))));
-    }
-}
-
-impl Unpack for TimedOut {
-    fn unpack(&mut self, _python: Python<'_>) -> PyResult<Outcome> {
-        let text = format!(
-            "the task has not ended within {} s; its thread goes on until it returns (oneloom.cancelled() tells it)",
-            self.0.as_secs_f64()
-        );
-        Err(PyTimeoutError::new_err(text))
-    }
-
-    fn has_failed(&self) -> bool {
-        true
     }
 }
 
@@ -221,7 +137,7 @@ impl Team {
             return Ok(());
         }
         let running = &self.running_at(seat);
-        RUNS.set(Some(running.clone()));
+        set_running(Some(running.clone()));
         let mut turn = Turn::begin();
         let mut tasks = 0;
         loop {
@@ -305,63 +221,6 @@ fn refusal(python: Python<'_>, reason: &Py<PyAny>) -> PyResult<Py<PyAny>> {
     Ok(error.unbind())
 }
 
-impl Task {
-    pub fn run(self, python: Python<'_>, me: Owner, running: &Running) -> PyResult<()> {
-        let Self { promise, function, args, kwargs, terms } = self;
-        // With a time limit somebody else may end it, too.
-        if !promise.start(terms.timeout.is_none().then_some(me)) {
-            return Ok(());
-        }
-        let set =
-            |runs| std::mem::replace(&mut *running.lock().unwrap_or_else(PoisonError::into_inner), runs);
-        set(Some(promise.clone()));
-        let ticket = terms.timeout.and_then(|timeout| {
-            let late = Late { promise: promise.clone(), timeout };
-            // Where there is no thread left for it, the task has all the time it takes.
-            ALARM.add(Instant::now() + timeout, late).ok()
-        });
-        let mut tries_left = terms.retries;
-        let called = loop {
-            match call(python, &function, &args, kwargs.as_ref(), terms.context.as_ref()) {
-                Err(error)
-                    if tries_left > 0
-                        && error.is_instance_of::<PyException>(python)
-                        && !promise.is_done() =>
-                {
-                    tries_left -= 1;
-                }
-                called => break called,
-            }
-        };
-        if let Some(ticket) = ticket {
-            drop(ALARM.remove(ticket));
-        }
-        drop((function, args, kwargs));
-        set(None);
-        promise.finish_attached(python, Outcome::of(python, called)).map(drop)
-    }
-}
-
-fn call(
-    python: Python<'_>,
-    function: &Py<PyAny>,
-    args: &Py<PyTuple>,
-    kwargs: Option<&Py<PyDict>>,
-    context: Option<&Py<PyAny>>,
-) -> PyResult<Py<PyAny>> {
-    let (function, args) = (function.bind(python), args.bind(python));
-    let kwargs = kwargs.map(|kwargs| kwargs.bind(python));
-    let called = if let Some(context) = context {
-        let copy = context.bind(python).call_method0(intern!(python, "copy"))?;
-        let whole = std::iter::once(function.clone()).chain(args.iter());
-        let whole = PyTuple::new(python, whole.collect::<Vec<_>>())?;
-        calls::call(&copy.getattr(intern!(python, "run"))?, &whole, kwargs)
-    } else {
-        calls::call(function, args, kwargs)
-    };
-    called.map(Bound::unbind)
-}
-
 /// How long this thread has kept the interpreter. Functions written in C never let go of it by themselves, and between
 /// two of them nobody else would.
 struct Turn {
@@ -425,7 +284,7 @@ impl ThreadWorker {
         let Some((team, mut seat)) = self.take_place() else { return Ok(()) };
         loop {
             let ended = team.work(python, &mut seat);
-            RUNS.set(None);
+            set_running(None);
             let Some(next) = team.jobs.leave(seat) else { return ended };
             let Err((_, Some(unused))) = team.hire(python, next) else { return ended };
             // No other can be started: this one goes on.
