@@ -182,6 +182,23 @@ def test_child_of_a_fork_starts_workers_of_its_own(tmp_path, pause):
     assert run_script(tmp_path, code).check().out.splitlines() == ["16", "0 8"]
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pool_imports_nothing_once_it_has_threads(tmp_path, method):
+    """Whoever is forked while another thread imports finds the lock of that import taken for ever."""
+    code = f"""
+    import os, signal, sys
+    import oneloom
+
+    if __name__ == "__main__":
+        with oneloom.ProcessPool(1, start_method={method!r}) as pool:
+            before = set(sys.modules)
+            worker = pool.submit(os.getpid).result()
+            pool.submit(os.kill, worker, signal.SIGKILL).exception()
+            print(set(sys.modules) - before)
+    """
+    assert run_script(tmp_path, code).check().out.splitlines() == ["set()"]
+
+
 def test_what_workers_write_comes_line_by_line(tmp_path):
     code = """
     import sys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 from multiprocessing import forkserver, process, resource_tracker, spawn
 from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
@@ -14,6 +15,19 @@ from oneloom._pool import pickling, worker
 from oneloom._process import MAIN_GUARD, SAID_WHY
 from oneloom._process_end import STARTED_BY, KnownEnd, preparing_child
 from oneloom._worker_died import WorkerDied, in_words
+
+# What the first task and the first death import, and multiprocessing for the first child, is imported before the pool has
+# threads: who is forked while one of them imports finds the lock of that import taken for ever.
+import ast  # noqa: E402, F401
+import subprocess  # noqa: E402, F401
+import tokenize  # noqa: E402, F401
+
+from oneloom import _future  # noqa: E402, F401
+from oneloom._pool import results  # noqa: E402, F401
+
+if sys.version_info >= (3, 14):
+    import hmac  # noqa: F401
+    import tempfile  # noqa: F401
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
