@@ -6,6 +6,7 @@ That its locks and queues behave as the standard library's is shown by CPython's
 import concurrent.futures
 import importlib
 import inspect
+import math
 import multiprocessing as standard
 import multiprocessing.dummy.connection
 import os
@@ -283,6 +284,13 @@ def test_they_are_pickled_only_for_a_process_that_is_being_started(name):
         pickle.dumps(made)
 
 
+def test_a_lock_says_whether_it_is_taken():
+    for lock in (multiprocessing.Lock(), multiprocessing.RLock()):  # The standard library's say so since Python 3.14.
+        assert lock.locked() is False
+        with lock:
+            assert lock.locked() is True
+
+
 def test_anybody_may_release_a_lock():
     lock = multiprocessing.Lock()
     with lock:
@@ -323,6 +331,8 @@ def test_timeouts_are_the_standard_ones():
         started = time.monotonic()
         assert taken.acquire(timeout=0.05) is False
         assert time.monotonic() - started >= 0.04
+        taken.release()
+        assert taken.acquire(timeout=math.inf) is True
 
 
 def test_an_item_that_cannot_be_pickled_is_dropped_and_told_of(capfd):
@@ -335,6 +345,26 @@ def test_an_item_that_cannot_be_pickled_is_dropped_and_told_of(capfd):
     with pytest.raises(Full):
         queue.put("too many", timeout=0.01)
     queue.get().append(1)
+
+
+def test_an_error_of_put_that_is_not_about_the_item_is_raised():
+    queue = multiprocessing.Queue(1)
+    queue.put("full")
+    with pytest.raises(TypeError):
+        queue.put("late", timeout="soon")
+
+    def give_up(*_):
+        raise LookupError("given up")
+
+    previous = signal.signal(signal.SIGALRM, give_up)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(LookupError, match="given up"):
+            queue.put(memoryview(b"late"), timeout=PATIENCE)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert queue.get() == "full" and queue.empty()
 
 
 def test_a_queue_that_is_closed_is_refused_here_and_goes_on_elsewhere():

@@ -47,12 +47,14 @@ class Queue(_OnShared, _original.Queue, Generic["_T"]):  # type: ignore[type-arg
         """
         self._require_open()
         self._was_used = True
+        limit = _limit(block, timeout)
         try:
-            self._shared.put(obj, block, _limit(block, timeout))
+            self._shared.put(obj, block, limit)
         except (Full, DeadlockError):
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            # What a signal handler raises comes out here as well, and is not about the item.
+            if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _can_be_pickled(obj):
                 raise
             self._on_queue_feeder_error(error, obj)  # type: ignore[attr-defined]
 
@@ -109,6 +111,14 @@ class JoinableQueue(Queue["_T"], _original.JoinableQueue):  # type: ignore[type-
 
 def _open_again(queue: Queue[Any]) -> None:
     queue._closed = queue._was_used = False
+
+
+def _can_be_pickled(item: object) -> bool:
+    try:
+        shared.Queue(copy=True).put(item)  # Which pickles as the queue itself does: memoryviews too, for example.
+    except Exception:
+        return False
+    return True
 
 
 def _limit(block: bool, timeout: float | None) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing.synchronize as _original
 from multiprocessing.context import assert_spawning as _assert_spawning
+from threading import TIMEOUT_MAX
 
 from oneloom import shared
 from oneloom._compat.mirror import mirror as _mirror
@@ -50,7 +51,8 @@ class _Acquired(_OnShared):
             return self._shared.acquire(False)
         if timeout is None:
             return self._shared.acquire()
-        return self._shared.acquire(True, max(timeout, 0.0))
+        # A free lock is taken with any limit, infinity too.
+        return self._shared.acquire(True, min(max(timeout, 0.0), TIMEOUT_MAX))
 
     def __enter__(self) -> bool:
         return self._shared.__enter__()
@@ -61,6 +63,10 @@ class _Acquired(_OnShared):
 
 class _Owned(_Acquired):
     _shared: shared.Lock | shared.RLock
+
+    def locked(self) -> bool:
+        """Whether anybody holds it."""
+        return self._shared.locked()
 
     @property
     def recovered(self) -> bool:
