@@ -114,8 +114,9 @@ def _open_again(queue: Queue[Any]) -> None:
 
 
 def _can_be_pickled(item: object) -> bool:
+    another: shared.Queue[object] = shared.Queue(copy=True)
     try:
-        shared.Queue(copy=True).put(item)  # Which pickles as the queue itself does: memoryviews too, for example.
+        another.put(item)  # Which pickles as the queue itself does: memoryviews too, for example.
     except Exception:
         return False
     return True
