@@ -277,6 +277,15 @@ impl ThreadWorker {
     }
 }
 
+impl Drop for ThreadWorker {
+    fn drop(&mut self) {
+        // Its thread has never run it: the initializer of an executor has raised.
+        if let Some((team, seat)) = self.take_place() {
+            team.jobs.give_back(seat);
+        }
+    }
+}
+
 #[pymethods]
 impl ThreadWorker {
     /// Do the pool's tasks, until there are none any more or another worker takes over.
