@@ -188,6 +188,14 @@ def test_a_kill_while_memory_ran_out_says_so(monkeypatch):
         started(targets.die, signal.SIGKILL).result()
 
 
+def test_whether_memory_ran_out_is_known_when_the_exit_status_is(monkeypatch):
+    seen = []
+    process = started(os.getpid)
+    monkeypatch.setattr(oneloom._process_end, "out_of_memory_kills", lambda: seen.append(process._popen.returncode))
+    process.join(PATIENCE)
+    assert (seen, process.exitcode) == ([None], 0)
+
+
 def test_terminate_and_kill_end_it(gate):
     for end, status in ("terminate", -15), ("kill", -9):
         process = started(targets.wait_for, gate)

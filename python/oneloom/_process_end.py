@@ -10,7 +10,6 @@ import contextlib
 import multiprocessing
 import os
 import select
-import signal
 import sys
 import threading
 import time
@@ -179,11 +178,11 @@ class KnownEnd(popen_fork.Popen):
                 return
             self._is_noting = True
             try:
-                status = super().poll(0)
-                if status is None:
-                    self.returncode, self.status_is_lost = 255, True  # As the standard library has it for forkserver.
-                elif status == -signal.SIGKILL:
-                    self.out_of_memory = out_of_memory_kills() != self._out_of_memory_kills
+                # First, because others read it as soon as they see the exit status.
+                self.out_of_memory = out_of_memory_kills() != self._out_of_memory_kills
+                if super().poll(0) is None:
+                    self.status_is_lost = True
+                    self.returncode = 255  # As the standard library has it for forkserver.
             finally:
                 self._is_noting = False
 
