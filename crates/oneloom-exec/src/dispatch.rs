@@ -107,7 +107,7 @@ pub struct Dispatch<T> {
     closed: bool,
     /// What waits is to be cancelled.
     dropping: bool,
-    /// Tasks came back, or a worker is no more, and nobody has looked yet who is to take over.
+    /// Tasks came back, a worker has room, or is no more, and nobody has looked yet who is to take over.
     moved: bool,
     actions: VecDeque<Action<T>>,
 }
@@ -204,6 +204,7 @@ impl<T: Content> Dispatch<T> {
         if let Some(worker) = self.starting(number) {
             worker.phase = Phase::Ready;
             worker.pid = pid;
+            self.moved = true;
             self.false_starts = 0;
         }
     }
@@ -225,6 +226,7 @@ impl<T: Content> Dispatch<T> {
         let position = worker.assigned.iter().position(|assigned| *assigned == id)?;
         worker.assigned.remove(position);
         self.pace.note(took);
+        self.moved = true;
         worker.stuck = false;
         worker.deaf_for = 0;
         if position == 0 {

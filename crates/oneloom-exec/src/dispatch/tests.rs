@@ -270,6 +270,21 @@ fn a_worker_leaves_after_its_tasks_and_is_replaced() {
 }
 
 #[test]
+fn an_answer_calls_for_another_look() {
+    let mut machine = ready(1);
+    let limits = Limits { timeout: Some(Duration::from_millis(10)), retries: 0 };
+    let (first, _) = submit(&mut machine, limits, 0);
+    submit(&mut machine, PLAIN, 0);
+    machine.advance(10 * MILLISECOND);
+    assert_eq!(actions(&mut machine), ["send 1 to 1", "1 is overdue at 1"]);
+    // It ended just in time: that is read in the midst of ending it.
+    assert!(machine.answered(1, first, false, 1, 10 * MILLISECOND).is_some());
+    assert!(machine.is_to_advance());
+    machine.advance(10 * MILLISECOND);
+    assert_eq!(actions(&mut machine), ["send 2 to 1"]);
+}
+
+#[test]
 fn a_worker_that_takes_nothing_is_replaced_and_no_task_pays_for_it() {
     let mut machine = ready(1);
     let limits = Limits { timeout: Some(Duration::from_millis(400)), retries: 0 };
