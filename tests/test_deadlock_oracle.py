@@ -4,6 +4,7 @@ import json
 import os
 import random
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -278,23 +279,26 @@ def run_module(name, *arguments, timeout):
         return finish(child, timeout)
 
 
-@pytest.mark.stress
-@pytest.mark.deadline(900)
-def test_no_certain_deadlock_is_missed_and_none_is_invented(seed):
+def run_programs(name, seed, programs, timeout):
+    """Have a few processes run so many random programs and judge them; the sum of what they count."""
     workers = max(2, min(os.cpu_count(), 8))
-    each = PROGRAMS // workers + 1
+    each = programs // workers + 1
     # Drawn wide apart, so that two workers share no program.
     firsts = [random.Random(seed + number).randrange(2**48) for number in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
-        results = list(pool.map(lambda first: run_module("oracle.worker", first, each, timeout=800 * max(1, STRESS)), firsts))
+        results = list(pool.map(lambda first: run_module(name, first, each, timeout=timeout), firsts))
+    total = Counter()
     for first, result in zip(firsts, results):
         print(f"programs {first} to {first + each - 1}")
-        result.check()
-    total = {}
-    for result in results:
-        for name, count in json.loads(result.out.splitlines()[-1]).items():
-            total[name] = total.get(name, 0) + count
-    print(total)
+        total.update(json.loads(result.check().out.splitlines()[-1]))
+    print(dict(total))
+    return total
+
+
+@pytest.mark.stress
+@pytest.mark.deadline(900)
+def test_no_certain_deadlock_is_missed_and_none_is_invented(seed):
+    total = run_programs("oracle.worker", seed, PROGRAMS, timeout=800 * max(1, STRESS))
     assert total["programs"] >= PROGRAMS
     assert total["given_up"] < PROGRAMS * 0.02
     # The programs must try what they claim to try.

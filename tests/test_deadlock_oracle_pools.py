@@ -1,16 +1,11 @@
 """Random programs of tasks that wait for tasks, against an oracle of their own: `oracle.pools`."""
 
-import json
-import os
-import random
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from conftest import STRESS, finish, program
 from oracle.history import History, Op
 from oracle.pools import Program, judge
-from test_deadlock_oracle import run_module
+from test_deadlock_oracle import run_programs
 
 PROGRAMS = int(2_000 * STRESS)
 
@@ -103,17 +98,9 @@ def test_a_detector_that_is_off_is_caught_missing_a_deadlock_of_a_pool():
 @pytest.mark.stress
 @pytest.mark.deadline(300)
 def test_no_deadlock_of_pools_is_missed_and_none_is_invented(seed):
-    workers = max(2, min(os.cpu_count(), 8))
-    each = PROGRAMS // workers + 1
-    firsts = [random.Random(seed + number).randrange(2**48) for number in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
-        results = list(pool.map(lambda first: run_module("oracle.pools", first, each, timeout=250 * max(1, STRESS)), firsts))
-    total = dict.fromkeys(["all", "any", "until one fails", "deadlocked", "programs"], 0)
-    for first, result in zip(firsts, results):
-        print(f"programs {first} to {first + each - 1}")
-        counts = json.loads(result.check().out.splitlines()[-1])
-        total = {name: count + counts[name] for name, count in total.items()}
-    print(total)
+    total = run_programs("oracle.pools", seed, PROGRAMS, timeout=250 * max(1, STRESS))
+    assert total["programs"] >= PROGRAMS
     # The programs must try what they claim to try, and find ways out as well.
-    assert all(count > PROGRAMS * 0.05 for count in total.values())
+    for name in ("all", "any", "until one fails", "deadlocked"):
+        assert total[name] > PROGRAMS * 0.05, (name, total)
     assert total["deadlocked"] < PROGRAMS * 0.9
